@@ -1,0 +1,233 @@
+package dlm
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Sampling says how tokens are chosen. The zero value is greedy.
+type Sampling struct {
+	MaxTokens         int      `json:"max_tokens"`
+	Temperature       float64  `json:"temperature"`        // 0 = greedy
+	TopK              int      `json:"top_k"`              // 0 = off
+	TopP              float64  `json:"top_p"`              // 0 or 1 = off
+	MinP              float64  `json:"min_p"`              // 0 = off
+	RepetitionPenalty float64  `json:"repetition_penalty"` // 0 or 1 = off
+	Seed              uint64   `json:"seed"`
+	Stop              []string `json:"stop"`
+}
+
+// GenerateRequest asks for one completion.
+type GenerateRequest struct {
+	Messages []Message // templated by the base's own chat template
+	Raw      string    // plain text prompt, when Messages is empty
+	Adapter  string    // adapter folder; empty = the base itself
+	Sampling Sampling
+}
+
+// Token is one generated token.
+type Token struct {
+	ID      int32   `json:"id"`
+	Text    string  `json:"text"` // whole UTF-8 characters; may be empty until one is complete
+	LogProb float64 `json:"logprob"`
+}
+
+// Completion is what a generator answered.
+type Completion struct {
+	Text         string        `json:"text"`
+	Tokens       []Token       `json:"tokens"`
+	Finish       string        `json:"finish"` // "stop" or "length"
+	PromptTokens int           `json:"prompt_tokens"`
+	Latency      time.Duration `json:"latency_ns"`
+}
+
+// Generator answers prompts. Requests of one call may share batches; results
+// are in the order of the requests and do not depend on their neighbours.
+type Generator interface {
+	// Generate answers every request. emit, when not nil, is called with each
+	// token of request i as it comes.
+	Generate(ctx context.Context, reqs []GenerateRequest, emit func(i int, t Token)) ([]Completion, error)
+}
+
+// ScoreRequest asks how likely a completion is after a prompt.
+type ScoreRequest struct {
+	Messages   []Message // templated prompt
+	Raw        string    // plain prompt, when Messages is empty
+	Completion string
+	EndOfTurn  bool // append the base's end-of-turn token to the completion
+	Adapter    string
+}
+
+// Scored holds the log-probability of each token of a completion.
+type Scored struct {
+	Tokens []Token
+	Sum    float64 // of the log-probabilities, natural logarithm
+}
+
+// Scorer gives log-probabilities of given completions.
+type Scorer interface {
+	Score(ctx context.Context, reqs []ScoreRequest) ([]Scored, error)
+}
+
+// Encoder turns rows into what the base model sees: the only source of token
+// ids and completion masks, for previews, checks, training and serving alike.
+type Encoder interface {
+	// Encode renders and tokenizes a row. maxLen 0 means the base's context length.
+	Encode(row Row, maxLen int) (Encoded, error)
+	// Render returns the conversation as text, as the template writes it.
+	Render(msgs []Message, generationPrompt bool) (string, error)
+	// Tokenize splits text; special says whether special tokens in it are parsed.
+	Tokenize(text string, special bool) []Token
+	// Piece returns the text of one id, for people.
+	Piece(id int32) string
+}
+
+// Recipe is how an adapter is trained.
+type Recipe struct {
+	Method        string   `json:"method"` // "sft"
+	Rank          int      `json:"rank"`
+	Alpha         float64  `json:"alpha"`
+	Dropout       float64  `json:"dropout"`
+	RSLoRA        bool     `json:"rslora"`
+	TargetModules []string `json:"target_modules"`
+	Epochs        float64  `json:"epochs"`
+	MaxSteps      int      `json:"max_steps"`   // 0 = from epochs
+	BatchSize     int      `json:"batch_size"`  // examples a step sees, over all accumulation
+	MicroBatch    int      `json:"micro_batch"` // examples a pass, 0 = planned
+	MaxLen        int      `json:"max_len"`     // tokens an example may have
+	Packing       bool     `json:"packing"`
+	LR            float64  `json:"lr"`
+	Schedule      string   `json:"schedule"` // "cosine", "linear", "constant"
+	Warmup        int      `json:"warmup"`   // steps
+	WeightDecay   float64  `json:"weight_decay"`
+	ClipNorm      float64  `json:"clip_norm"` // 0 = off
+	Seed          uint64   `json:"seed"`
+	Shuffle       bool     `json:"shuffle"`
+	EvalEvery     int      `json:"eval_every"`   // steps; 0 = once an epoch
+	SampleEvery   int      `json:"sample_every"` // steps; 0 = with each evaluation
+	SaveEvery     int      `json:"save_every"`   // steps between checkpoints
+	KeepBest      bool     `json:"keep_best"`    // end with the adapter of the least evaluation loss
+	Truncate      bool     `json:"truncate"`     // accept truncated completions
+	Precision     string   `json:"precision"`    // "bf16" or "f32"
+}
+
+// TrainJob is everything a trainer needs.
+type TrainJob struct {
+	Recipe  Recipe
+	Rows    []Row
+	Held    []Row       // held out, for the evaluation loss
+	Samples [][]Message // prompts answered again as it learns
+	Dir     string      // working folder: checkpoints; the same folder resumes
+	Out     string      // where the adapter folder is written
+}
+
+// TrainPlan is what a run will cost, before its first step.
+type TrainPlan struct {
+	Kernels      string           `json:"kernels"`
+	Threads      int              `json:"threads"`
+	Examples     int              `json:"examples"`
+	Tokens       int              `json:"tokens"`       // a whole run
+	LossTokens   int              `json:"loss_tokens"`  // of which count in the loss
+	Steps        int              `json:"steps"`        //
+	Parameters   int64            `json:"parameters"`   // trained
+	MicroTokens  int              `json:"micro_tokens"` // tokens a pass
+	Bytes        map[string]int64 `json:"bytes"`        // weights, activations, logits, optimiser, cache
+	PeakBytes    int64            `json:"peak_bytes"`
+	TokensPerSec float64          `json:"tokens_per_second"` // measured by a short probe; 0 = not probed
+	Seconds      float64          `json:"seconds"`           // of training alone; 0 = not probed
+	Warnings     []string         `json:"warnings"`
+}
+
+// TrainEvent is progress. Kind says which fields count.
+type TrainEvent struct {
+	Kind      string        `json:"kind"` // "step", "eval", "sample", "checkpoint", "note"
+	Step      int           `json:"step"`
+	Steps     int           `json:"steps"`
+	Epoch     float64       `json:"epoch"`
+	Loss      float64       `json:"loss"` // mean over the step's completion tokens; for "eval" over the held-out rows
+	LR        float64       `json:"lr"`
+	GradNorm  float64       `json:"grad_norm"`
+	Tokens    int           `json:"tokens"` // seen so far
+	TokPerSec float64       `json:"tokens_per_second"`
+	Left      time.Duration `json:"left_ns"`
+	Best      bool          `json:"best"`   // this evaluation is the best so far
+	Sample    int           `json:"sample"` // index into TrainJob.Samples
+	Text      string        `json:"text"`   // the sample's answer, or the note
+	Path      string        `json:"path"`   // of a checkpoint
+}
+
+// TrainResult is what training made.
+type TrainResult struct {
+	Dir       string  `json:"dir"` // the adapter folder
+	Steps     int     `json:"steps"`
+	Loss      float64 `json:"loss"`      // last step
+	EvalLoss  float64 `json:"eval_loss"` // of the kept adapter
+	BestStep  int     `json:"best_step"`
+	Tokens    int     `json:"tokens"`
+	Seconds   float64 `json:"seconds"`
+	PeakBytes int64   `json:"peak_bytes"` // measured resident set
+	Resumed   int     `json:"resumed"`    // step it was resumed from, 0 = from the start
+}
+
+// Trainer makes an adapter from rows.
+type Trainer interface {
+	Plan(ctx context.Context, job TrainJob) (TrainPlan, error)
+	// Train runs or resumes the job in job.Dir. Cancelling ctx writes a
+	// checkpoint and returns ctx's error.
+	Train(ctx context.Context, job TrainJob, emit func(TrainEvent)) (TrainResult, error)
+}
+
+// Store keeps artifacts, runs and aliases. Writes are atomic; several processes
+// may use one store.
+type Store interface {
+	// Put stores the files below dir (or the one file dir) as an artifact and
+	// returns it with ID and Files set. Equal content gives the equal ID.
+	Put(ctx context.Context, a Artifact, dir string) (Artifact, error)
+	Artifact(ctx context.Context, id Digest) (Artifact, error)
+	// Find resolves a digest, a unique prefix of its hex, or a name (newest first).
+	Find(ctx context.Context, kind Kind, ref string) (Artifact, error)
+	Artifacts(ctx context.Context, kind Kind) ([]Artifact, error)
+	Open(ctx context.Context, d Digest) (io.ReadCloser, error)
+	// Materialise lays the artifact's files out in a folder and returns its
+	// path; the folder is read-only to callers and may be shared.
+	Materialise(ctx context.Context, id Digest) (string, error)
+
+	BeginRun(ctx context.Context, r Run) (Run, error)
+	UpdateRun(ctx context.Context, r Run) error
+	Run(ctx context.Context, id string) (Run, error)
+	Runs(ctx context.Context) ([]Run, error)
+
+	SetAlias(ctx context.Context, c AliasChange) error
+	Alias(ctx context.Context, name string) (AliasChange, error)
+	// History lists the changes of an alias, newest first; all aliases when name is empty.
+	History(ctx context.Context, name string) ([]AliasChange, error)
+	Close() error
+}
+
+// AliasChange is one movement of an alias.
+type AliasChange struct {
+	Alias   string    `json:"alias"`
+	Adapter Digest    `json:"adapter"`
+	Verdict Digest    `json:"verdict"` // the passed gate; empty when forced
+	Forced  bool      `json:"forced"`
+	Why     string    `json:"why"` // "promote", "rollback", the reason given with --force
+	Author  string    `json:"author"`
+	At      time.Time `json:"at"`
+}
+
+// PullProgress reports bytes as they come.
+type PullProgress func(file string, done, total int64)
+
+// PulledModel is a base model on disk.
+type PulledModel struct {
+	Ref    string `json:"ref"`    // as asked for
+	Source string `json:"source"` // where it came from, for people
+	Path   string `json:"path"`   // GGUF file or safetensors folder
+	Digest Digest `json:"digest"` // of the weights
+}
+
+// Hub pulls base models.
+type Hub interface {
+	Pull(ctx context.Context, ref string, progress PullProgress) (PulledModel, error)
+}
