@@ -1,8 +1,12 @@
 package dlm
 
-// Score is what one scorer says of one sample.
+// Score is what one scorer says of one sample. For a metric that is a ratio of
+// sums over the whole set (micro F1), Num and Den are the sample's parts of it
+// and Den > 0 in at least one sample; elsewhere both are 0.
 type Score struct {
 	Value    float64 `json:"value"`              // 0..1
+	Num      float64 `json:"num,omitempty"`      // part of the numerator, for ratio metrics
+	Den      float64 `json:"den,omitempty"`      // part of the denominator, for ratio metrics
 	Unscored bool    `json:"unscored,omitempty"` // the scorer could not judge; counts nowhere
 	Why      string  `json:"why,omitempty"`      // for a person: what differed
 }
@@ -22,14 +26,15 @@ type Sample struct {
 	Scores     map[string]Score `json:"scores"`     // by metric name
 }
 
-// Metric is a mean over samples with its confidence interval.
+// Metric is a mean over samples, or a ratio of their sums, with its confidence
+// interval.
 type Metric struct {
 	Name     string  `json:"name"`
 	Value    float64 `json:"value"`
 	Low      float64 `json:"low"`
 	High     float64 `json:"high"`
 	Level    float64 `json:"level"`    // 0.95
-	Method   string  `json:"method"`   // "wilson", "bootstrap", "cluster bootstrap"
+	Method   string  `json:"method"`   // "wilson", "cluster wilson", "bootstrap", "cluster bootstrap"
 	N        int     `json:"n"`        // scored samples
 	Unscored int     `json:"unscored"` // samples the scorer could not judge
 }
@@ -64,7 +69,8 @@ func (a Arm) Metric(name string) (Metric, bool) {
 type Report struct {
 	Golden  Digest   `json:"golden"`
 	Base    Digest   `json:"base"`
-	Primary string   `json:"primary"` // the metric that the gate reads
+	Data    Digest   `json:"data,omitempty"` // training rows that the few-shot, nearest and linear arms used
+	Primary string   `json:"primary"`        // the metric that the gate reads
 	Items   int      `json:"items"`
 	Arms    []Arm    `json:"arms"`
 	Notes   []string `json:"notes,omitempty"`
