@@ -1,0 +1,221 @@
+package model
+
+import (
+	"math"
+
+	"dlm/engine/kernel"
+	"dlm/engine/weights"
+)
+
+// chunkRows is the number of query rows that one attention task takes. Chunks
+// are counted from a sequence's first token, like key blocks.
+const chunkRows = BlockLen
+
+// attentionScratch is attention's own memory: blocks for segments without a
+// cache, and one worker's tiles.
+type attentionScratch struct {
+	arena blockArena
+	// Per segment and key-value head, of the layer at hand: [S * K].
+	keys, values [][]kernel.Block
+	tasks        []attentionTask
+	workers      []attentionTiles
+	bwd          []backwardTiles
+}
+
+// attentionTask is one head's attention for a chunk of rows.
+type attentionTask struct {
+	seg, head int
+	row, rows int // rows of the pass
+	pos       int // position of the first
+}
+
+// attentionTiles are one worker's buffers in the forward pass.
+type attentionTiles struct {
+	scores []float32      // [64, 64]
+	out    []float32      // [64, D]
+	p      kernel.Operand // [64, 64] unnormalised weights
+	m, l   [chunkRows]float32
+}
+
+func planAttention(pl *planner, c weights.Config, n int, train bool, threads int) attentionScratch {
+	const use = "attention"
+	d := c.HeadDim
+	s := attentionScratch{arena: blockArena{mode: pl.mode, d: d}}
+	// Segments of 16 tokens and more fit the plan; shorter ones make the arena grow.
+	blocks := (n/16 + 1) * c.KVHeads
+	for range blocks {
+		s.arena.add(pl, use)
+	}
+	s.workers = make([]attentionTiles, threads)
+	for i := range s.workers {
+		s.workers[i] = attentionTiles{
+			scores: pl.f32(use, chunkRows*BlockLen), out: pl.f32(use, chunkRows*d),
+			p: pl.operand(use, chunkRows, BlockLen),
+		}
+	}
+	if train {
+		s.bwd = make([]backwardTiles, threads)
+		for i := range s.bwd {
+			s.bwd[i] = planBackwardTiles(pl, use, d)
+		}
+	}
+	return s
+}
+
+// add plans one more pair of blocks.
+func (a *blockArena) add(pl *planner, use string) {
+	k, v := kernel.Block{Mode: a.mode, K: a.d, N: BlockLen}, kernel.Block{Mode: a.mode, K: BlockLen, N: a.d}
+	if a.mode == kernel.F32 {
+		k.F, v.F = pl.f32(use, a.d*BlockLen), pl.f32(use, a.d*BlockLen)
+	} else {
+		k.B, v.B = pl.operand(use, a.d, BlockLen).B, pl.operand(use, a.d, BlockLen).B
+	}
+	a.keys, a.values = append(a.keys, k), append(a.values, v)
+}
+
+// attend computes causal grouped-query attention for every row and head:
+// dst [N, H*D] = softmax(q kᵀ / sqrt(D)) v over each row's own sequence.
+func (p *Pass) attend(ly int, a *activations, dst []float32) {
+	p.placeKeys(ly, a)
+	p.planTasks()
+	p.m.x.Run(len(p.att.tasks), func(t, worker int) {
+		p.attendTask(&p.att.tasks[t], a, dst, &p.att.workers[worker])
+	})
+}
+
+// placeKeys writes the rows' keys and values into their blocks.
+func (p *Pass) placeKeys(ly int, a *activations) {
+	s, kv := &p.att, p.m.cfg.KVHeads
+	s.keys, s.values, s.arena.used = s.keys[:0], s.values[:0], 0
+	for i := range p.segs {
+		seg := &p.segs[i]
+		for h := range kv {
+			var k, v []kernel.Block
+			if seg.Cache != nil {
+				k, v = seg.Cache.Blocks(ly, h)
+			} else {
+				k, v = s.arena.take((len(seg.IDs) + BlockLen - 1) / BlockLen)
+			}
+			s.keys, s.values = append(s.keys, k), append(s.values, v)
+		}
+	}
+	d := p.m.cfg.HeadDim
+	p.m.x.Run(len(p.segs)*kv, func(t, _ int) {
+		seg, h := t/kv, t%kv
+		lo, n, pos := p.segmentRow(seg), len(p.segs[seg].IDs), p.segs[seg].Start
+		for done := 0; done < n; {
+			b, slot := (pos+done)/BlockLen, (pos+done)%BlockLen
+			take := min(BlockLen-slot, n-done)
+			PutByChannel(s.keys[t][b], slot, a.k.Slice(lo+done, lo+done+take), h*d)
+			PutByPosition(s.values[t][b], slot, a.v.Slice(lo+done, lo+done+take), h*d)
+			done += take
+		}
+	})
+}
+
+// segmentRow returns the first row of a segment.
+func (p *Pass) segmentRow(seg int) int {
+	row := 0
+	for i := range seg {
+		row += len(p.segs[i].IDs)
+	}
+	return row
+}
+
+// planTasks cuts every segment into chunks that end at multiples of chunkRows.
+func (p *Pass) planTasks() {
+	p.att.tasks = p.att.tasks[:0]
+	row := 0
+	for s := range p.segs {
+		seg := &p.segs[s]
+		for done := 0; done < len(seg.IDs); {
+			pos := seg.Start + done
+			rows := min(chunkRows-pos%chunkRows, len(seg.IDs)-done)
+			for h := range p.m.cfg.Heads {
+				p.att.tasks = append(p.att.tasks, attentionTask{s, h, row + done, rows, pos})
+			}
+			done += rows
+		}
+		row += len(seg.IDs)
+	}
+}
+
+// attendTask walks the key blocks in order, keeping a running maximum m and sum
+// l of each row (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
+// arXiv 2205.14135, algorithm 1):
+//
+//	m' = max(m, max s);  w = exp(s - m');  f = exp(m - m')
+//	l' = l f + Σ w;      o' = o f + bf16(w) v
+func (p *Pass) attendTask(t *attentionTask, a *activations, dst []float32, w *attentionTiles) {
+	cfg, x := &p.m.cfg, p.m.x
+	d, heads := cfg.HeadDim, cfg.Heads
+	kvIndex := t.seg*cfg.KVHeads + t.head/(heads/cfg.KVHeads)
+	q := headRows(a.q, t.row, t.rows, t.head*d, d)
+	scale := attentionScale(d)
+	out := w.out[:t.rows*d]
+	clear(out)
+	for i := range t.rows {
+		w.m[i], w.l[i] = float32(math.Inf(-1)), 0
+	}
+	for b := 0; b*BlockLen < t.pos+t.rows; b++ {
+		x.MulBlock(w.scores, BlockLen, q, p.att.keys[kvIndex][b], false)
+		p.softmaxBlock(t, b, scale, out, w)
+		x.MulBlock(out, d, w.p.Slice(0, t.rows), p.att.values[kvIndex][b], true)
+	}
+	for i := range t.rows {
+		row := t.row + i
+		o := dst[row*heads*d+t.head*d:][:d]
+		copy(o, out[i*d:(i+1)*d])
+		x.Scale(o, 1/w.l[i])
+		a.smax[row*heads+t.head], a.ssum[row*heads+t.head] = w.m[i], w.l[i]
+	}
+}
+
+// softmaxBlock turns one block of scores into weights and rescales what the
+// rows hold so far. Positions after a row's own get weight 0.
+func (p *Pass) softmaxBlock(t *attentionTask, b int, scale float32, out []float32, w *attentionTiles) {
+	x, d := p.m.x, p.m.cfg.HeadDim
+	for i := range t.rows {
+		s := w.scores[i*BlockLen : (i+1)*BlockLen]
+		seen := min(BlockLen, t.pos+i+1-b*BlockLen) // a chunk ends with its block, so seen > 0
+		x.Scale(s, scale)
+		maskAfter(s, seen)
+		m := max(w.m[i], x.MaxRow(s))
+		sum := x.ExpSub(s, s, m)
+		if w.m[i] != m {
+			f := expOne(x, w.m[i]-m)
+			w.l[i] = float32(w.l[i] * f)
+			x.Scale(out[i*d:(i+1)*d], f)
+			w.m[i] = m
+		}
+		w.l[i] += sum
+	}
+	x.RoundRows(w.p.Slice(0, t.rows), w.scores, BlockLen)
+}
+
+// maskAfter makes every score from position n on minus infinity.
+func maskAfter(s []float32, n int) {
+	for j := n; j < len(s); j++ {
+		s[j] = float32(math.Inf(-1))
+	}
+}
+
+// expOne is the kernels' exp of one value.
+func expOne(x *kernel.Exec, v float32) float32 {
+	var b [1]float32
+	b[0] = v
+	x.Exp(b[:], b[:])
+	return b[0]
+}
+
+// headRows views columns col..col+d of some rows as an operand of their own.
+func headRows(o kernel.Operand, row, rows, col, d int) kernel.Operand {
+	v := o.Slice(row, row+rows)
+	v.Cols = d
+	if o.Mode == kernel.F32 {
+		v.F = v.F[col:]
+	} else {
+		v.B = v.B[col:]
+	}
+	return v
+}

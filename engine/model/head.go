@@ -1,0 +1,172 @@
+package model
+
+import (
+	"math"
+	"sync"
+
+	"dlm/engine/kernel"
+	"dlm/engine/weights"
+)
+
+// vocabChunk is the constant number of logits whose exponentials are summed
+// together; partial sums are merged in order, so a log-probability has the same
+// bits wherever it is computed.
+const vocabChunk = 4096
+
+// headBytes bounds the logits that exist at one time.
+const headBytes = 64 << 20
+
+// headScratch is the memory of the last norm and the vocabulary projection, for
+// a chunk of rows at a time: the logits of a batch never exist whole.
+type headScratch struct {
+	rows   int            // rows of a chunk
+	x      []float32      // [rows, C] residual of the chunk's rows
+	rstd   []float32      // [rows]
+	n      kernel.Operand // [rows, C]
+	logits []float32      // [rows, V]
+	lse    []float32      // [rows]
+	dlog   kernel.Operand // [rows, V]
+	dn, dx []float32      // [rows, C]
+	pick   []int
+}
+
+func planHead(pl *planner, c weights.Config, n int, train bool) headScratch {
+	const use = "logits"
+	rows := min(n, max(8, min(256, headBytes/(4*c.Vocab))))
+	h := headScratch{
+		rows: rows, x: pl.f32(use, rows*c.Hidden), rstd: pl.f32(use, rows), n: pl.operand(use, rows, c.Hidden),
+		logits: pl.f32(use, rows*c.Vocab), lse: pl.f32(use, rows), pick: make([]int, 0, rows),
+	}
+	if train {
+		h.dlog = pl.operand(use, rows, c.Vocab)
+		h.dn, h.dx = pl.f32(use, rows*c.Hidden), pl.f32(use, rows*c.Hidden)
+	}
+	return h
+}
+
+// project computes the logits of the given rows into dst [len(rows), V].
+func (p *Pass) project(dst []float32, rows []int) {
+	h, c, x := &p.head, p.m.cfg.Hidden, p.m.x
+	for i, r := range rows {
+		copy(h.x[i*c:(i+1)*c], p.hid[r*c:(r+1)*c])
+	}
+	n := h.n.Slice(0, len(rows))
+	x.RMSNorm(n, h.rstd, h.x, p.m.norm, p.m.cfg.NormEps, len(rows), c)
+	x.MatMul(dst, p.m.cfg.Vocab, n, p.m.head, false)
+}
+
+// LogitsRows writes the logits of the given rows, dst [len(rows), V].
+func (p *Pass) LogitsRows(dst []float32, rows []int) {
+	v := p.m.cfg.Vocab
+	for lo := 0; lo < len(rows); lo += p.head.rows {
+		hi := min(len(rows), lo+p.head.rows)
+		p.project(dst[lo*v:hi*v], rows[lo:hi])
+	}
+}
+
+// Logits writes the logits of one row, dst [V].
+func (p *Pass) Logits(dst []float32, row int) { p.LogitsRows(dst, []int{row}) }
+
+// LogProbs writes the natural log-probability of each target, dst [len(targets)].
+func (p *Pass) LogProbs(dst []float32, targets []Target) {
+	p.eachChunk(targets, func(chunk []Target, at int) {
+		p.chunkLogProbs(dst[at:], chunk)
+	})
+}
+
+// LogProbsGrad is LogProbs for a loss whose gradient dlogp with respect to each
+// target's log-probability is known beforehand (as in SFT). The gradient of the
+// residual is kept, so that the next Backward needs no targets and the logits
+// are computed once instead of twice.
+func (p *Pass) LogProbsGrad(dst []float32, targets []Target, dlogp []float32) {
+	clear(p.bwd.dx[:p.n*p.m.cfg.Hidden])
+	p.eachChunk(targets, func(chunk []Target, at int) {
+		p.chunkLogProbs(dst[at:], chunk)
+		p.chunkBackward(chunk, dlogp[at:])
+	})
+}
+
+// headBackward sets p.bwd.dx from the gradients of the targets' log-probabilities,
+// unless LogProbsGrad has.
+func (p *Pass) headBackward(targets []Target, dlogp []float32) {
+	if targets == nil {
+		return
+	}
+	clear(p.bwd.dx[:p.n*p.m.cfg.Hidden])
+	dst := make([]float32, p.head.rows)
+	p.eachChunk(targets, func(chunk []Target, at int) {
+		p.chunkLogProbs(dst, chunk)
+		p.chunkBackward(chunk, dlogp[at:])
+	})
+}
+
+func (p *Pass) eachChunk(targets []Target, f func(chunk []Target, at int)) {
+	for lo := 0; lo < len(targets); lo += p.head.rows {
+		hi := min(len(targets), lo+p.head.rows)
+		f(targets[lo:hi], lo)
+	}
+}
+
+// chunkLogProbs leaves the chunk's logits in p.head.logits and the log of their
+// summed exponentials in p.head.lse.
+func (p *Pass) chunkLogProbs(dst []float32, chunk []Target) {
+	h, v := &p.head, p.m.cfg.Vocab
+	h.pick = h.pick[:0]
+	for _, t := range chunk {
+		h.pick = append(h.pick, t.Row)
+	}
+	p.project(h.logits, h.pick)
+	p.m.x.Run(len(chunk), func(i, _ int) {
+		row := h.logits[i*v : (i+1)*v]
+		lse := p.m.logSumExp(row)
+		h.lse[i] = float32(lse)
+		dst[i] = float32(float64(row[chunk[i].ID]) - lse)
+	})
+}
+
+// chunkBackward adds to p.bwd.dx. With logp = logit[id] - log Σ exp(logit):
+//
+//	dlogit[v] = dlogp ([v = id] - exp(logit[v] - lse))
+func (p *Pass) chunkBackward(chunk []Target, dlogp []float32) {
+	h, x, v, c := &p.head, p.m.x, p.m.cfg.Vocab, p.m.cfg.Hidden
+	n := len(chunk)
+	x.Run(n, func(i, _ int) {
+		row := h.logits[i*v : (i+1)*v]
+		x.ExpSub(row, row, h.lse[i])
+		x.Scale(row, -dlogp[i])
+		row[chunk[i].ID] += dlogp[i]
+		x.RoundRows(h.dlog.Slice(i, i+1), row, v)
+	})
+	dn := h.dn[:n*c]
+	x.MatMulT(dn, c, h.dlog.Slice(0, n), p.m.head, 0, v, false) // MatMul(logits, n, head)
+	clear(h.dx[:n*c])
+	x.RMSNormBackward(h.dx, dn, h.x, p.m.norm, h.rstd, n, c) // RMSNorm(n, hid)
+	for i, t := range chunk {                                // copy(h.x, hid)
+		x.Add(p.bwd.dx[t.Row*c:(t.Row+1)*c], h.dx[i*c:(i+1)*c])
+	}
+}
+
+var chunkPool = sync.Pool{New: func() any { s := make([]float32, vocabChunk); return &s }}
+
+// logSumExp returns log Σ exp(logits), chunk by chunk.
+func (m *Model) logSumExp(logits []float32) float64 {
+	buf := chunkPool.Get().(*[]float32)
+	defer chunkPool.Put(buf)
+	top, sum := float32(math.Inf(-1)), 0.0
+	for lo := 0; lo < len(logits); lo += vocabChunk {
+		chunk := logits[lo:min(len(logits), lo+vocabChunk)]
+		t := m.x.MaxRow(chunk)
+		if t > top {
+			sum *= math.Exp(float64(top) - float64(t))
+			top = t
+		}
+		sum += float64(m.x.ExpSub((*buf)[:len(chunk)], chunk, top))
+	}
+	return float64(top) + math.Log(sum)
+}
+
+// LogSoftmaxAt returns the log-probability of one id given a row's logits [V],
+// with the bits of LogProbs.
+func (m *Model) LogSoftmaxAt(logits []float32, id int32) float32 {
+	return float32(float64(logits[id]) - m.logSumExp(logits))
+}

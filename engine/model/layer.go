@@ -1,0 +1,129 @@
+package model
+
+// Forward runs the segments' tokens through every layer. Rows of all segments
+// stand one after the other; nothing is padded. Keys and values of segments with
+// a cache are written into it; its owner counts them after the pass.
+func (p *Pass) Forward(segs []Segment) error {
+	if err := p.admit(segs); err != nil {
+		return err
+	}
+	p.embed()
+	for i := range p.m.layers {
+		a := &p.acts[i%len(p.acts)]
+		p.attentionForward(i, a)
+		p.mlpForward(i, a)
+	}
+	return nil
+}
+
+// embed writes the tokens' embeddings into the residual, p.hid [N, C].
+func (p *Pass) embed() {
+	c := p.m.cfg.Hidden
+	p.m.x.Run(p.n, func(i, _ int) {
+		r := p.rows[i]
+		seg := &p.segs[r.seg]
+		p.m.embed.RowF32(int(seg.IDs[r.pos-seg.Start]), p.hid[i*c:(i+1)*c])
+	})
+}
+
+// attentionForward: x2 = x + o_proj(attention(norm(x))), from p.hid into p.hid.
+func (p *Pass) attentionForward(ly int, a *activations) {
+	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
+	c, n := cfg.Hidden, p.n
+	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
+	copy(a.x[:n*c], p.hid)
+	n1 := a.n1.Slice(0, n)
+	x.RMSNorm(n1, a.rstd1, a.x, l.attnNorm, cfg.NormEps, n, c)
+
+	q32, k32, v32 := p.fwd.wide[:n*qDim], p.fwd.k[:n*kvDim], p.fwd.v[:n*kvDim]
+	p.linearForward(ly, QProj, q32, n1, a, false)
+	p.linearForward(ly, KProj, k32, n1, a, false)
+	p.linearForward(ly, VProj, v32, n1, a, false)
+	x.Run(n, func(i, _ int) {
+		p.m.rope.forward(q32[i*qDim:(i+1)*qDim], p.rows[i].pos)
+		p.m.rope.forward(k32[i*kvDim:(i+1)*kvDim], p.rows[i].pos)
+	})
+	x.Round(a.q.Slice(0, n), q32, qDim)
+	x.Round(a.k.Slice(0, n), k32, kvDim)
+	x.Round(a.v.Slice(0, n), v32, kvDim)
+
+	p.attend(ly, a, p.fwd.att[:n*qDim])
+	att := a.att.Slice(0, n)
+	x.Round(att, p.fwd.att, qDim)
+	p.linearForward(ly, OProj, p.hid[:n*c], att, a, true) // the residual is the accumulator
+}
+
+// attentionBackward: p.bwd.dx [N, C] is the gradient of x2 on entry and of x on
+// return. At layer 0 nothing below wants x's gradient, so it is left out.
+func (p *Pass) attentionBackward(ly int, a *activations) {
+	cfg, x, l, b := &p.m.cfg, p.m.x, &p.m.layers[ly], &p.bwd
+	c, n := cfg.Hidden, p.n
+	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
+	dy := reshape(b.dy, n, c)
+	x.Round(dy, b.dx, c)
+	datt := b.dwide[:n*qDim]
+	p.linearBackward(ly, OProj, datt, dy, a.att.Slice(0, n), a, false) // linearForward(OProj, hid, att)
+	p.attendBackward(a, datt)                                          // attend(q, k, v)
+	x.Run(n, func(i, _ int) {                                          // rope.forward(q), rope.forward(k)
+		p.m.rope.backward(b.dq[i*qDim:(i+1)*qDim], p.rows[i].pos)
+		p.m.rope.backward(b.dk[i*kvDim:(i+1)*kvDim], p.rows[i].pos)
+	})
+	var dn []float32
+	if ly > 0 {
+		dn = b.dnorm[:n*c]
+	}
+	n1 := a.n1.Slice(0, n)
+	for _, g := range [...]struct {
+		mod Module
+		d   []float32
+		out int
+	}{{QProj, b.dq, qDim}, {KProj, b.dk, kvDim}, {VProj, b.dv, kvDim}} {
+		dy := reshape(b.dy, n, g.out)
+		x.Round(dy, g.d, g.out)
+		p.linearBackward(ly, g.mod, dn, dy, n1, a, g.mod != QProj) // linearForward(Q, K, V, n1)
+	}
+	if ly > 0 { // RMSNorm(n1, x); the residual's own gradient stays in dx
+		x.RMSNormBackward(b.dx, dn, a.x, l.attnNorm, a.rstd1, n, c)
+	}
+}
+
+// mlpForward: x3 = x2 + down(silu(gate(norm(x2))) * up(norm(x2))), p.hid into p.hid.
+func (p *Pass) mlpForward(ly int, a *activations) {
+	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
+	c, f, n := cfg.Hidden, cfg.FFN, p.n
+	copy(a.x2[:n*c], p.hid)
+	n2 := a.n2.Slice(0, n)
+	x.RMSNorm(n2, a.rstd2, a.x2, l.mlpNorm, cfg.NormEps, n, c)
+	p.linearForward(ly, GateProj, a.gate[:n*f], n2, a, false)
+	p.linearForward(ly, UpProj, a.up[:n*f], n2, a, false)
+	act := a.act.Slice(0, n)
+	x.SwiGLU(act, a.gate, a.up, n, f)
+	p.linearForward(ly, DownProj, p.hid[:n*c], act, a, true)
+}
+
+// mlpBackward: p.bwd.dx is the gradient of x3 on entry and of x2 on return.
+func (p *Pass) mlpBackward(ly int, a *activations) {
+	cfg, x, l, b := &p.m.cfg, p.m.x, &p.m.layers[ly], &p.bwd
+	c, f, n := cfg.Hidden, cfg.FFN, p.n
+	dy := reshape(b.dy, n, c)
+	x.Round(dy, b.dx, c)
+	dact := b.dwide[:n*f]
+	p.linearBackward(ly, DownProj, dact, dy, a.act.Slice(0, n), a, false) // linearForward(DownProj, hid, act)
+	dgate, dup := reshape(b.dy, n, f), b.dy2.Slice(0, n)
+	x.SwiGLUBackward(dgate, dup, dact, a.gate, a.up, n, f) // SwiGLU(act, gate, up)
+	dn, n2 := b.dnorm[:n*c], a.n2.Slice(0, n)
+	p.linearBackward(ly, GateProj, dn, dgate, n2, a, false)     // linearForward(GateProj, gate, n2)
+	p.linearBackward(ly, UpProj, dn, dup, n2, a, true)          // linearForward(UpProj, up, n2)
+	x.RMSNormBackward(b.dx, dn, a.x2, l.mlpNorm, a.rstd2, n, c) // RMSNorm(n2, x2)
+}
+
+// Backward takes the gradient of the loss with respect to each target's
+// log-probability (as LogProbs gave it) and adds the gradients of the adapters
+// of every segment. It must follow Forward on a pass that trains.
+func (p *Pass) Backward(targets []Target, dlogp []float32) {
+	p.headBackward(targets, dlogp)
+	for i := len(p.m.layers) - 1; i >= 0; i-- {
+		p.mlpBackward(i, &p.acts[i])
+		p.attentionBackward(i, &p.acts[i])
+	}
+}

@@ -1,0 +1,93 @@
+package model
+
+import (
+	"math"
+
+	"dlm/engine/weights"
+)
+
+// rope holds the angles of rotary position embeddings (Su et al. 2021, arXiv
+// 2104.09864), in Hugging Face's pairing: channel i turns with channel i + D/2.
+type rope struct {
+	half    int
+	invFreq []float32 // [D/2]
+	cos     []float32 // [positions, D/2], grown as positions are met
+	sin     []float32
+}
+
+func newRope(c weights.Config) rope {
+	half := c.HeadDim / 2
+	r := rope{half: half, invFreq: make([]float32, half)}
+	for i := range half {
+		// In f32 like the reference: theta^(2i/D) is rounded before the division.
+		p := float32(math.Pow(c.RopeTheta, float64(float32(2*i)/float32(c.HeadDim))))
+		r.invFreq[i] = 1 / p
+	}
+	if s := c.RopeScaling; s != nil {
+		for i, f := range r.invFreq {
+			r.invFreq[i] = llama3Frequency(f, s)
+		}
+	}
+	return r
+}
+
+// llama3Frequency stretches low frequencies by Factor, keeps high ones and
+// blends between (Llama 3.1's reference code; transformers'
+// _compute_llama3_parameters).
+func llama3Frequency(f float32, s *weights.RopeScaling) float32 {
+	wavelen := 2 * math.Pi / float64(f)
+	low := float64(s.OriginalMaxSeq) / s.LowFreqFactor
+	high := float64(s.OriginalMaxSeq) / s.HighFreqFactor
+	switch {
+	case wavelen > low:
+		return float32(float64(f) / s.Factor)
+	case wavelen < high:
+		return f
+	}
+	smooth := (float64(s.OriginalMaxSeq)/wavelen - s.LowFreqFactor) / (s.HighFreqFactor - s.LowFreqFactor)
+	return float32((1-smooth)*float64(f)/s.Factor + smooth*float64(f))
+}
+
+// grow makes the tables cover positions 0..n-1.
+func (r *rope) grow(n int) {
+	have := len(r.cos) / r.half
+	if n <= have {
+		return
+	}
+	n = max(n, have+have/2, 256)
+	cos, sin := make([]float32, n*r.half), make([]float32, n*r.half)
+	copy(cos, r.cos)
+	copy(sin, r.sin)
+	for p := have; p < n; p++ {
+		for i, f := range r.invFreq {
+			a := float64(float32(p) * f) // the angle itself is f32
+			cos[p*r.half+i] = float32(math.Cos(a))
+			sin[p*r.half+i] = float32(math.Sin(a))
+		}
+	}
+	r.cos, r.sin = cos, sin
+}
+
+// forward turns every head of one row in place: v [heads * D].
+//
+//	v1' = v1 cos - v2 sin;  v2' = v2 cos + v1 sin
+func (r *rope) forward(v []float32, pos int) { r.turn(v, pos, 1) }
+
+// backward turns gradients back: the transpose of a rotation is the rotation by
+// the opposite angle.
+func (r *rope) backward(dv []float32, pos int) { r.turn(dv, pos, -1) }
+
+func (r *rope) turn(v []float32, pos int, sign float32) {
+	cos := r.cos[pos*r.half : (pos+1)*r.half]
+	sin := r.sin[pos*r.half : (pos+1)*r.half]
+	for h := 0; h < len(v); h += 2 * r.half {
+		a, b := v[h:h+r.half], v[h+r.half:h+2*r.half]
+		for i, c := range cos {
+			s := sign * sin[i]
+			x, y := a[i], b[i]
+			// The conversions forbid fusing, so that every platform gives the same bits.
+			a[i] = float32(x*c) - float32(y*s)
+			b[i] = float32(y*c) + float32(x*s)
+		}
+	}
+}
