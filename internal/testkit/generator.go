@@ -1,0 +1,247 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"dlm"
+)
+
+// GeneratorOptions say what the generator under test can do.
+type GeneratorOptions struct {
+	Adapters []string // adapter folders or names that it can serve; may be empty
+	Exact    bool     // log-probabilities do not depend on neighbours to the last bit
+}
+
+// prompts are of different lengths, so that a batch of them is ragged.
+var prompts = []string{
+	"Hello",
+	"I lost my card yesterday, what should I do now?",
+	"My policy number is 4711-08.\nPlease file a claim for the blue van that was hit in the parking lot on Monday, and tell me what papers you need from me.",
+	"Ümläute, 漢字 and 😀!",
+	"yes",
+}
+
+func ask(content string, s dlm.Sampling) dlm.GenerateRequest {
+	return dlm.GenerateRequest{Messages: []dlm.Message{{Role: "user", Content: content}}, Sampling: s}
+}
+
+// Generator is the conformance suite of dlm.Generator.
+func Generator(t *testing.T, g dlm.Generator, o GeneratorOptions) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, dlm.Generator, GeneratorOptions)
+	}{
+		{"no requests, no answers", generateNothing},
+		{"a batch answers as each alone", generateAlone},
+		{"what is emitted is what is returned", generateEmits},
+		{"max tokens", generateMaxTokens},
+		{"stop strings", generateStops},
+		{"seeds", generateSeeds},
+		{"plain text", generateRaw},
+		{"cancelling", generateCancel},
+		{"refusals name the field and the request", generateRefuses},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, g, o) })
+	}
+}
+
+func generate(t *testing.T, g dlm.Generator, reqs ...dlm.GenerateRequest) []dlm.Completion {
+	t.Helper()
+	out, err := g.Generate(context.Background(), reqs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) != len(reqs) {
+		t.Fatalf("%d completions for %d requests", len(out), len(reqs))
+	}
+	return out
+}
+
+func generateNothing(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	generate(t, g)
+}
+
+// generateAlone mixes prompts, adapters and sampling in one batch.
+func generateAlone(t *testing.T, g dlm.Generator, o GeneratorOptions) {
+	var reqs []dlm.GenerateRequest
+	for i, p := range prompts {
+		s := dlm.Sampling{MaxTokens: 5 + 3*i}
+		if i%2 == 1 {
+			s.Temperature, s.TopP, s.Seed, s.RepetitionPenalty = 0.9, 0.95, uint64(i), 1.1
+		}
+		for _, a := range append([]string{""}, o.Adapters...) {
+			r := ask(p, s)
+			r.Adapter = a
+			reqs = append(reqs, r)
+		}
+	}
+	together := generate(t, g, reqs...)
+	slices.Reverse(reqs)
+	for i, r := range reqs {
+		alone, batched := generate(t, g, r)[0], together[len(reqs)-1-i]
+		if alone.Text != batched.Text || alone.Finish != batched.Finish || len(alone.Tokens) != len(batched.Tokens) {
+			t.Errorf("%q, adapter %q: alone %q (%s), in a batch %q (%s)", r.Messages[0].Content, r.Adapter, alone.Text, alone.Finish, batched.Text, batched.Finish)
+			continue
+		}
+		for j, tok := range alone.Tokens {
+			other := batched.Tokens[j]
+			d := math.Abs(tok.LogProb - other.LogProb)
+			if tok.ID != other.ID || tok.Text != other.Text || o.Exact && d != 0 || d > 1e-2 {
+				t.Errorf("%q, adapter %q, token %d: alone %+v, in a batch %+v", r.Messages[0].Content, r.Adapter, j, tok, other)
+				break
+			}
+		}
+	}
+}
+
+func generateEmits(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	var reqs []dlm.GenerateRequest
+	for _, p := range prompts {
+		reqs = append(reqs, ask(p, dlm.Sampling{MaxTokens: 12}))
+	}
+	emitted := make([][]dlm.Token, len(reqs))
+	out, err := g.Generate(context.Background(), reqs, func(i int, tok dlm.Token) {
+		emitted[i] = append(emitted[i], tok)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range out {
+		text := ""
+		for _, tok := range emitted[i] {
+			text += tok.Text
+			if !utf8.ValidString(tok.Text) {
+				t.Errorf("request %d emitted %q, which is not whole characters", i, tok.Text)
+			}
+			if tok.LogProb > 0 || math.IsNaN(tok.LogProb) {
+				t.Errorf("request %d emitted log-probability %v", i, tok.LogProb)
+			}
+		}
+		if text != c.Text {
+			t.Errorf("request %d: emitted %q, returned %q", i, text, c.Text)
+		}
+		if !reflect.DeepEqual(emitted[i], c.Tokens) {
+			t.Errorf("request %d: emitted %v, returned %v", i, emitted[i], c.Tokens)
+		}
+		if c.PromptTokens <= 0 || c.Latency <= 0 {
+			t.Errorf("request %d: %d prompt tokens, latency %v", i, c.PromptTokens, c.Latency)
+		}
+	}
+}
+
+func generateMaxTokens(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	long := generate(t, g, ask(prompts[0], dlm.Sampling{MaxTokens: 8}))[0]
+	for n := 1; n < len(long.Tokens); n++ {
+		c := generate(t, g, ask(prompts[0], dlm.Sampling{MaxTokens: n}))[0]
+		if len(c.Tokens) != n || c.Finish != "length" {
+			t.Fatalf("max_tokens %d gave %d tokens, finish %q", n, len(c.Tokens), c.Finish)
+		}
+		for i := range c.Tokens {
+			if c.Tokens[i].ID != long.Tokens[i].ID {
+				t.Fatalf("max_tokens %d gave another token at %d than max_tokens 8", n, i)
+			}
+		}
+	}
+}
+
+// generateStops takes a greedy answer and asks again with a piece of it as stop string.
+func generateStops(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	for _, p := range prompts[:3] {
+		whole := generate(t, g, ask(p, dlm.Sampling{MaxTokens: 16}))[0]
+		runes := []rune(whole.Text)
+		if len(runes) < 6 {
+			continue
+		}
+		stop := string(runes[len(runes)/2 : len(runes)/2+3])
+		r := ask(p, dlm.Sampling{MaxTokens: 16, Stop: []string{"never in a text \x01", stop}})
+		shown := ""
+		out, err := g.Generate(context.Background(), []dlm.GenerateRequest{r}, func(_ int, tok dlm.Token) { shown += tok.Text })
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, _, _ := strings.Cut(whole.Text, stop)
+		if out[0].Text != before || out[0].Finish != "stop" || shown != before {
+			t.Errorf("stop string %q of %q: text %q, shown %q, finish %q; expected %q", stop, whole.Text, out[0].Text, shown, out[0].Finish, before)
+		}
+	}
+}
+
+func generateSeeds(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	s := dlm.Sampling{MaxTokens: 12, Temperature: 1}
+	texts := map[string]bool{}
+	for seed := range uint64(6) {
+		s.Seed = seed
+		a := generate(t, g, ask(prompts[1], s))[0]
+		b := generate(t, g, ask(prompts[1], s))[0]
+		if a.Text != b.Text {
+			t.Errorf("seed %d gave %q, then %q", seed, a.Text, b.Text)
+		}
+		texts[a.Text] = true
+	}
+	if len(texts) < 2 {
+		t.Errorf("six seeds at temperature 1 all gave the same text")
+	}
+}
+
+func generateRaw(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	c := generate(t, g, dlm.GenerateRequest{Raw: "Once upon a time", Sampling: dlm.Sampling{MaxTokens: 4}})[0]
+	if len(c.Tokens) == 0 || c.PromptTokens == 0 {
+		t.Errorf("plain text gave %+v", c)
+	}
+}
+
+func generateCancel(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	seen := 0
+	_, err := g.Generate(ctx, []dlm.GenerateRequest{ask(prompts[1], dlm.Sampling{MaxTokens: 200, Temperature: 1}), ask(prompts[0], dlm.Sampling{MaxTokens: 200, Temperature: 1})},
+		func(int, dlm.Token) {
+			if seen++; seen == 3 {
+				cancel()
+			}
+		})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled after three tokens: error %v", err)
+	}
+	if seen > 20 {
+		t.Errorf("%d tokens were emitted after cancelling", seen-3)
+	}
+	generate(t, g, ask(prompts[0], dlm.Sampling{MaxTokens: 2})) // still works
+}
+
+func generateRefuses(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
+	ok := ask(prompts[0], dlm.Sampling{MaxTokens: 1})
+	for field, s := range map[string]dlm.Sampling{
+		"temperature": {Temperature: -1}, "top_p": {TopP: 2, Temperature: 1}, "top_k": {TopK: -1}, "min_p": {MinP: -0.5},
+	} {
+		_, err := g.Generate(context.Background(), []dlm.GenerateRequest{ok, ask(prompts[0], s)}, nil)
+		refused(t, err, field, "request 2")
+	}
+	_, err := g.Generate(context.Background(), []dlm.GenerateRequest{ok, ok, {Sampling: dlm.Sampling{MaxTokens: 1}}}, nil)
+	refused(t, err, "request 3")
+	missing := ask(prompts[0], dlm.Sampling{MaxTokens: 1})
+	missing.Adapter = t.TempDir() + "/no-such-adapter"
+	_, err = g.Generate(context.Background(), []dlm.GenerateRequest{missing}, nil)
+	refused(t, err, "no-such-adapter")
+}
+
+// refused checks that err is there and says every word.
+func refused(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("expected an error that says %q", words)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+}
