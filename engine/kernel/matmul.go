@@ -1,0 +1,130 @@
+package kernel
+
+import "fmt"
+
+// job holds the arguments of the multiply or row function that runs on the
+// pool, so that its task function needs no closure.
+type job struct {
+	dst        []float32
+	ldd        int
+	a          Operand
+	w          *Panels
+	lo, hi     int // columns of the result (MatMul) or rows of W (MatMulT)
+	accumulate bool
+	sums       []float32
+
+	chunk  int // rows per task
+	chunks int // row chunks
+	group  int // panels (or column groups) per task
+
+	outer outerArgs
+	rows  rowsJob
+}
+
+// MatMul computes dst [M, N] = a [M, K] · Wᵀ, or += with accumulate, which
+// continues each element's chain from dst. ldd is dst's row stride.
+//
+// Chains (in order, f32, results below 2^-126 flushed):
+//
+//	bf16 mode, bf16 weights   per pair of k: acc += x[2j+1]*w[2j+1]; acc += x[2j]*w[2j]
+//	bf16 mode, quantised      per block of 32: s = that chain from 0 over the integer
+//	                          codes; acc = fma(d, s, acc); with minima also
+//	                          acc = fma(m, Σx, acc), Σx the block's sum: 16 lanes
+//	                          x[2i+1]+x[2i], then the package's tree
+//	f32 mode, f32 weights     per k: acc = fma(x[k], w[k], acc)
+func (x *Exec) MatMul(dst []float32, ldd int, a Operand, w *Panels, accumulate bool) {
+	x.MatMulCols(dst, ldd, a, w, 0, w.N, accumulate)
+}
+
+// MatMulCols is MatMul for the columns lo..hi of the result (rows of W) only;
+// lo is a multiple of 64 and column lo is written to dst's column 0.
+func (x *Exec) MatMulCols(dst []float32, ldd int, a Operand, w *Panels, lo, hi int, accumulate bool) {
+	checkMul("MatMul", a, w)
+	if a.Cols != w.K {
+		panic(fmt.Sprintf("kernel: MatMul: rows of %d values times panels of %d x %d", a.Cols, w.N, w.K))
+	}
+	if lo < 0 || hi < lo || hi > w.N || lo%panelCols != 0 {
+		panic(fmt.Sprintf("kernel: MatMul: columns %d..%d of %d (the first must be a multiple of %d)", lo, hi, w.N, panelCols))
+	}
+	checkDst("MatMul", dst, ldd, a.Rows, hi-lo)
+	if a.Rows == 0 || hi == lo {
+		return
+	}
+	x.pool.mu.Lock()
+	defer x.pool.mu.Unlock()
+	j := &x.job
+	j.dst, j.ldd, j.a, j.w, j.lo, j.hi, j.accumulate = dst, ldd, a, w, lo, hi, accumulate
+	if w.Format == FormatQ4Min {
+		x.blockSums(a)
+	}
+	panels := (hi - lo + panelCols - 1) / panelCols
+	x.split(panels, w.panel)
+	x.pool.run(j.chunks*((panels+j.group-1)/j.group), x.runMatMul)
+	j.dst, j.a, j.w = nil, Operand{}, nil
+}
+
+// checkMul panics unless a's mode fits w's format.
+func checkMul(what string, a Operand, w *Panels) {
+	a.check(what)
+	if (a.Mode == F32) != (w.Format == FormatF32) {
+		panic(fmt.Sprintf("kernel: %s: an operand of mode %v does not go with panels of format %v", what, a.Mode, w.Format))
+	}
+}
+
+// split plans the tasks: rows in chunks that stay in the second-level cache
+// and are long enough to pay for decoding a panel, then groups of panels such
+// that a task is worth handing out.
+func (x *Exec) split(panels, panelBytes int) {
+	const cacheBytes, fewRows, taskBytes, tasksPerWorker = 512 << 10, 48, 64 << 10, 6
+	j := &x.job
+	rowBytes := j.a.Stride * 2
+	if j.a.Mode == F32 {
+		rowBytes *= 2
+	}
+	m := j.a.Rows
+	j.chunk = max(cacheBytes/max(rowBytes, 1)/fewRows, 1) * fewRows
+	want := tasksPerWorker * x.pool.workers
+	if x.pool.workers > 1 && panels*((m+j.chunk-1)/j.chunk) < want {
+		need := (want + panels - 1) / panels // chunks per panel
+		c := (m + need - 1) / need
+		j.chunk = min(j.chunk, max((c+fewRows-1)/fewRows*fewRows, fewRows))
+	}
+	j.chunks = (m + j.chunk - 1) / j.chunk
+	j.group = 1
+	if j.chunks == 1 && m < fewRows {
+		j.group = min(max(taskBytes/max(panelBytes, 1), 1), max(panels/want, 1))
+	}
+}
+
+// matMulTask multiplies one chunk of rows with one group of panels.
+func (x *Exec) matMulTask(task, worker int) {
+	j, s := &x.job, &x.work[worker]
+	group, chunk := task/j.chunks, task%j.chunks
+	r0 := chunk * j.chunk
+	r1 := min(r0+j.chunk, j.a.Rows)
+	first := j.lo/panelCols + group*j.group
+	last := min(first+j.group, (j.hi+panelCols-1)/panelCols)
+	t := &s.mul
+	*t = panelTask{ldd: j.ldd, a: j.a.Slice(r0, r1), w: j.w, accumulate: j.accumulate}
+	if j.w.Format == FormatQ4Min {
+		t.sums = j.sums[r0*(j.w.K/blockK):]
+	}
+	for p := first; p < last; p++ {
+		c0 := p*panelCols - j.lo
+		t.panel, t.cols = p, min(panelCols, j.hi-p*panelCols)
+		t.dst = j.dst[r0*j.ldd+c0 : (r1-1)*j.ldd+c0+t.cols]
+		x.set.panel(s, t)
+	}
+	*t = panelTask{}
+}
+
+// blockSums fills j.sums [M, K/32] with the sums of a's blocks of 32. The
+// memory is kept from call to call and grows to the largest operand seen.
+func (x *Exec) blockSums(a Operand) {
+	need := a.Rows * (a.Cols / blockK)
+	if cap(x.job.sums) < need {
+		x.job.sums = make([]float32, need)
+	}
+	x.job.sums = x.job.sums[:need]
+	x.rowsRun(rowsJob{kind: kindSums, rows: a.Rows, c: a.Cols, dst: a, out: x.job.sums})
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package kernel
+
+func weightBytes(n int) []byte { return alignedBytes(n) }
+
+func freeWeightBytes([]byte) {}
