@@ -1,0 +1,14 @@
+// Package infer runs many sequences at once through one base: continuous
+// batching with chunked prefill, a paged cache, sampling, stop conditions, and
+// scoring of given completions. Its main function is [Engine.Step]: schedule,
+// run, sample. [Engine.Generate] and [Engine.Score] step until their own
+// requests are done.
+//
+// A sequence is its known tokens and how many of them are computed. Prefill,
+// decoding, scoring and starting over after its cache blocks were taken away
+// are all the same thing: compute more known positions. Which sequences share
+// a pass, and how a prompt is cut, changes no bit of any result (engine law 2).
+//
+// The package knows ids, adapters, logits, and the bytes of a token. It must
+// not know files, chat templates, HTTP or stages, and reads no clock.
+package infer

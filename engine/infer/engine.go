@@ -1,0 +1,206 @@
+package infer
+
+import (
+	"fmt"
+
+	"dlm/engine/kv"
+	"dlm/engine/model"
+	"dlm/engine/sample"
+)
+
+// Pieces gives the bytes of one token; a tokenizer does.
+type Pieces interface{ Piece(id int32) []byte }
+
+// Options size the engine. Zero values are replaced by defaults.
+type Options struct {
+	MaxTokens    int   // rows of a pass; 512
+	PrefillChunk int   // positions of one sequence in a step; MaxTokens
+	MaxSequences int   // running at once; 32, at most MaxTokens
+	CacheBytes   int64 // of the key-value cache; what MaxSequences need, at most 1 GiB
+}
+
+// Engine holds the sequences and the memory to run them. It belongs to one
+// goroutine at a time.
+type Engine struct {
+	m      *model.Model
+	pieces Pieces
+	o      Options
+	pool   *kv.Pool
+	pass   *model.Pass
+	rank   int // of adapters that pass was planned for
+
+	running []*Sequence
+	waiting []*Sequence
+	items   [2][]*item // views of running and waiting for the scheduler
+
+	// of one step
+	batch    []*Sequence // that have rows in the pass
+	segs     []model.Segment
+	ready    []*Sequence    // whose next token is to be sampled
+	rows     []int          // their rows
+	targets  []model.Target // of scoring sequences
+	logps    []float32      // of targets
+	logits   []float32      // [MaxSequences, V]
+	picked   []int32        // of ready
+	pickErr  []error        // of ready
+	samplers []*sample.Sampler
+	pick     func(task, worker int)
+}
+
+// New returns an engine for one base.
+func New(m *model.Model, pieces Pieces, o Options) (*Engine, error) {
+	c := m.Config()
+	if o.MaxTokens <= 0 {
+		o.MaxTokens = 512
+	}
+	if o.MaxSequences <= 0 {
+		o.MaxSequences = 32
+	}
+	o.MaxSequences = min(o.MaxSequences, o.MaxTokens)
+	if o.PrefillChunk <= 0 || o.PrefillChunk > o.MaxTokens {
+		o.PrefillChunk = o.MaxTokens
+	}
+	shape := kv.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Mode: m.Mode()}
+	if o.CacheBytes <= 0 {
+		one := int64(kv.BlocksFor(c.MaxSeq)) * shape.BlockBytes()
+		o.CacheBytes = max(one, min(one*int64(o.MaxSequences), 1<<30))
+	}
+	pool, err := kv.NewPool(shape, o.CacheBytes)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		m: m, pieces: pieces, o: o, pool: pool,
+		segs:    make([]model.Segment, 0, o.MaxSequences),
+		rows:    make([]int, 0, o.MaxSequences),
+		targets: make([]model.Target, 0, o.MaxTokens),
+		logps:   make([]float32, o.MaxTokens),
+		logits:  make([]float32, o.MaxSequences*c.Vocab),
+		picked:  make([]int32, o.MaxSequences),
+		pickErr: make([]error, o.MaxSequences),
+	}
+	for range m.Exec().Threads() {
+		e.samplers = append(e.samplers, sample.New(m.Exec(), c.Vocab))
+	}
+	e.pick = e.pickOne
+	return e, nil
+}
+
+// Bytes says what the engine's buffers take at most, by use.
+func (e *Engine) Bytes() map[string]int64 {
+	return map[string]int64{
+		"cache":  int64(e.pool.Limit()) * e.pool.Shape().BlockBytes(),
+		"logits": int64(len(e.logits)) * 4,
+	}
+}
+
+// Add puts a request into the waiting line. emit, when not nil, is called with
+// each token as it comes, from within Step.
+func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
+	if err := e.check(&r); err != nil {
+		return nil, err
+	}
+	limit := e.m.Config().MaxSeq
+	if r.MaxTokens > 0 {
+		limit = min(limit, len(r.IDs)+r.MaxTokens)
+	}
+	// The last token of a completion is never computed.
+	if need, have := kv.BlocksFor(limit-1), e.pool.Limit(); need > have {
+		return nil, fmt.Errorf("prompt and completion of %d tokens take %d cache blocks, the cache has %d; ask for fewer tokens or give the cache more memory", limit, need, have)
+	}
+	s := &Sequence{
+		item:     item{need: len(r.IDs)},
+		ids:      append(make([]int32, 0, min(limit, len(r.IDs)+256)), r.IDs...),
+		prompt:   len(r.IDs),
+		adapter:  r.Adapter,
+		sampling: r.Sampling,
+		stopIDs:  r.StopIDs,
+		limit:    limit,
+		stream:   newTextStream(r.StopStrings),
+		emit:     emit,
+	}
+	if r.Sampling.Penalizes() {
+		s.history = sample.NewHistory(e.m.Config().Vocab)
+		s.history.Add(r.IDs...)
+	}
+	e.enter(s)
+	return s, nil
+}
+
+// AddScore puts a scoring into the waiting line.
+func (e *Engine) AddScore(r ScoreRequest) (*Sequence, error) {
+	if err := e.checkScore(&r); err != nil {
+		return nil, err
+	}
+	need := len(r.IDs) - 1 // nothing comes after the last token
+	s := &Sequence{
+		item:    item{need: need},
+		ids:     r.IDs,
+		prompt:  r.From,
+		adapter: r.Adapter,
+		scores:  make([]float32, 0, len(r.IDs)-r.From),
+	}
+	switch {
+	case r.From == len(r.IDs):
+		s.ended = true
+		return s, nil
+	case r.Route == Whole || r.Route == Auto && need <= e.o.MaxTokens:
+		s.whole = true
+	case kv.BlocksFor(need) > e.pool.Limit():
+		return nil, fmt.Errorf("%d tokens take %d cache blocks, the cache has %d; give it more memory", need, kv.BlocksFor(need), e.pool.Limit())
+	}
+	e.enter(s)
+	return s, nil
+}
+
+// enter puts s into the waiting line and sees to a pass that holds its adapter.
+func (e *Engine) enter(s *Sequence) {
+	if r := rankOf(s.adapter, e.m.Config().Layers); e.pass == nil || r > e.rank {
+		e.rank = max(e.rank, r)
+		e.pass = e.m.NewPass(e.o.MaxTokens, e.rank, false)
+	}
+	e.waiting = append(e.waiting, s)
+}
+
+// rankOf is the largest rank of an adapter's projections.
+func rankOf(a model.Adapter, layers int) (rank int) {
+	if a == nil {
+		return 0
+	}
+	for l := range layers {
+		for m := range model.NumModules {
+			if p := a.Projection(l, m); p != nil {
+				rank = max(rank, p.Rank)
+			}
+		}
+	}
+	return rank
+}
+
+// Drop takes a sequence out, done or not, and frees its blocks.
+func (e *Engine) Drop(s *Sequence) {
+	s.ended = true
+	e.release(s)
+	e.running = remove(e.running, s)
+	e.waiting = remove(e.waiting, s)
+}
+
+func (e *Engine) release(s *Sequence) {
+	if s.cache != nil {
+		s.cache.Free()
+		s.cache = nil
+	}
+	s.blocks = 0
+}
+
+func remove(list []*Sequence, s *Sequence) []*Sequence {
+	for i, t := range list {
+		if t == s {
+			return append(list[:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+// Idle reports whether there is nothing to do.
+func (e *Engine) Idle() bool { return len(e.running)+len(e.waiting) == 0 }

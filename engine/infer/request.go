@@ -1,0 +1,106 @@
+package infer
+
+import (
+	"fmt"
+
+	"dlm/engine/model"
+	"dlm/engine/sample"
+)
+
+// Request asks for one completion.
+type Request struct {
+	IDs         []int32       // the prompt, at least one token
+	Adapter     model.Adapter // nil: the base itself
+	Sampling    sample.Params
+	StopIDs     []int32  // tokens that end the completion; not part of its text
+	StopStrings []string // texts that end the completion; not part of its text
+	MaxTokens   int      // of the completion; 0: as many as the context holds
+}
+
+// Token is one generated token.
+type Token struct {
+	ID      int32
+	Text    string  // what it adds to the completion's text, in whole characters; "" while held back
+	LogProb float32 // natural logarithm, of the distribution before any sampling parameter
+}
+
+// Finish says why a completion ended.
+type Finish string
+
+// Why a completion ended.
+const (
+	Stopped Finish = "stop"   // a stop token or a stop string came
+	Length  Finish = "length" // MaxTokens or the context was reached
+)
+
+// Result is a completion. The tokens' texts together are Text. A stop token is
+// the last of Tokens, so that its log-probability is known.
+type Result struct {
+	Text   string
+	Tokens []Token
+	Finish Finish
+}
+
+// ScoreRequest asks for the log-probability of each token of IDs[From:], given
+// all tokens before it.
+type ScoreRequest struct {
+	IDs     []int32
+	From    int // at least 1: the first token has nothing before it
+	Adapter model.Adapter
+	Route   Route
+}
+
+// Route says how the positions of a scored sequence are computed. The results
+// are equal to the last bit; what differs is memory.
+type Route uint8
+
+// The routes.
+const (
+	Auto   Route = iota // Whole when it fits a pass, else Cached
+	Whole               // in one pass, without a cache
+	Cached              // in chunks, with the cache
+)
+
+// check refuses a request that could never finish.
+func (e *Engine) check(r *Request) error {
+	if err := r.Sampling.Validate(); err != nil {
+		return err
+	}
+	switch ctx := e.m.Config().MaxSeq; {
+	case len(r.IDs) == 0:
+		return fmt.Errorf("the prompt has no tokens")
+	case len(r.IDs) >= ctx:
+		return fmt.Errorf("the prompt has %d tokens; the base's context of %d has no room for a completion; shorten the prompt", len(r.IDs), ctx)
+	case r.MaxTokens < 0:
+		return fmt.Errorf("max_tokens %d: expected a positive number, or 0 for as many as the context holds", r.MaxTokens)
+	}
+	for _, s := range r.StopStrings {
+		if s == "" {
+			return fmt.Errorf("an empty stop string would stop at once; leave it out")
+		}
+	}
+	return e.checkIDs(r.IDs)
+}
+
+func (e *Engine) checkScore(r *ScoreRequest) error {
+	ctx := e.m.Config().MaxSeq
+	switch {
+	case r.From < 1 || r.From > len(r.IDs):
+		return fmt.Errorf("the completion starts at token %d of %d; expected at least one token before it", r.From, len(r.IDs))
+	case len(r.IDs) > ctx:
+		return fmt.Errorf("prompt and completion have %d tokens; the base's context is %d; shorten one of them", len(r.IDs), ctx)
+	case r.Route == Whole && len(r.IDs)-1 > e.o.MaxTokens:
+		return fmt.Errorf("%d tokens do not fit a pass of %d as a whole; use the cache", len(r.IDs)-1, e.o.MaxTokens)
+	}
+	return e.checkIDs(r.IDs)
+}
+
+func (e *Engine) checkIDs(ids []int32) error {
+	vocab := e.m.Config().Vocab
+	for i, id := range ids {
+		if id < 0 || int(id) >= vocab {
+			return fmt.Errorf("token %d has id %d; the base's vocabulary has %d; was it made with another tokenizer?", i, id, vocab)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package infer
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"dlm/engine/model"
+	"dlm/engine/sample"
+)
+
+// Step computes one pass: it schedules, runs, samples, and takes out what has
+// ended. An error is the engine's own (a broken invariant); what goes wrong
+// with one sequence ends that sequence only.
+func (e *Engine) Step() error {
+	e.schedule()
+	if len(e.batch) == 0 {
+		if e.Idle() {
+			return nil
+		}
+		return fmt.Errorf("infer: %d sequences wait and none can run", len(e.running)+len(e.waiting))
+	}
+	if err := e.run(); err != nil {
+		return err
+	}
+	e.score()
+	e.sample()
+	e.running = slices.DeleteFunc(e.running, func(s *Sequence) bool {
+		if s.ended {
+			e.release(s)
+		}
+		return s.ended
+	})
+	return nil
+}
+
+// schedule moves sequences between waiting and running and collects the batch,
+// grouped by adapter so that each adapter is multiplied once.
+func (e *Engine) schedule() {
+	for i, list := range [2][]*Sequence{e.running, e.waiting} {
+		e.items[i] = e.items[i][:0]
+		for _, s := range list {
+			e.items[i] = append(e.items[i], &s.item)
+			if i == 1 && len(e.items[1]) == e.o.MaxSequences {
+				break // no more could be admitted
+			}
+		}
+	}
+	admit := schedule(e.items[0], e.items[1], limits{
+		rows: e.o.MaxTokens, chunk: e.o.PrefillChunk, sequences: e.o.MaxSequences, free: e.pool.Free(),
+	})
+	for n := len(e.running) - 1; n >= 0 && e.running[n].evict; n-- {
+		s := e.running[n]
+		e.release(s)
+		e.running = e.running[:n]
+		e.waiting = slices.Insert(e.waiting, 0, s)
+	}
+	e.running = append(e.running, e.waiting[:admit]...)
+	e.waiting = slices.Delete(e.waiting, 0, admit)
+	e.group()
+}
+
+// group fills e.batch with the running sequences that have rows, those of one
+// adapter side by side, otherwise in order of arrival.
+func (e *Engine) group() {
+	e.batch = e.batch[:0]
+	for i, s := range e.running {
+		if s.take == 0 || slices.ContainsFunc(e.running[:i], func(t *Sequence) bool { return t.take > 0 && t.adapter == s.adapter }) {
+			continue
+		}
+		for _, t := range e.running[i:] {
+			if t.take > 0 && t.adapter == s.adapter {
+				e.batch = append(e.batch, t)
+			}
+		}
+	}
+}
+
+// run computes the batch's positions and notes which rows are wanted.
+func (e *Engine) run() error {
+	e.segs, e.ready, e.rows, e.targets = e.segs[:0], e.ready[:0], e.rows[:0], e.targets[:0]
+	row := 0
+	for _, s := range e.batch {
+		seg := model.Segment{IDs: s.ids[s.done : s.done+s.take], Start: s.done, Adapter: s.adapter}
+		if !s.whole {
+			if s.cache == nil {
+				s.cache = e.pool.NewSequence()
+			}
+			if err := s.cache.Grow(s.take); err != nil {
+				return fmt.Errorf("infer: the scheduler gave away blocks that are not there: %w", err)
+			}
+			seg.Cache = s.cache
+		}
+		e.segs = append(e.segs, seg)
+		end := s.done + s.take
+		if !s.scoring() && end == s.need {
+			e.ready = append(e.ready, s)
+			e.rows = append(e.rows, row+s.take-1)
+		}
+		// Positions that a sequence computes again after an eviction are scored already.
+		for next := max(s.done+1, s.prompt+len(s.scores)); s.scoring() && next <= end; next++ {
+			e.targets = append(e.targets, model.Target{Row: row + next - 1 - s.done, ID: s.ids[next]})
+		}
+		row += s.take
+	}
+	if err := e.pass.Forward(e.segs); err != nil {
+		return err
+	}
+	for _, s := range e.batch {
+		s.done += s.take
+		if s.cache != nil {
+			s.cache.Advance(s.take)
+		}
+	}
+	return nil
+}
+
+// score reads the log-probabilities of the targets that run noted.
+func (e *Engine) score() {
+	if len(e.targets) > 0 {
+		e.pass.LogProbs(e.logps[:len(e.targets)], e.targets)
+	}
+	at := 0
+	for _, s := range e.batch {
+		if !s.scoring() {
+			continue
+		}
+		n := max(0, s.done-s.prompt-len(s.scores)+1)
+		s.scores = append(s.scores, e.logps[at:at+n]...)
+		at += n
+		if s.done == s.need {
+			s.ended = true
+			if i := slices.IndexFunc(s.scores, notFinite); i >= 0 {
+				s.err = fmt.Errorf("token %d of the completion: %w", i, sample.ErrNotFinite)
+			}
+		}
+	}
+}
+
+// notFinite lets minus infinity pass: a probability of zero.
+func notFinite(logp float32) bool { return logp != logp || math.IsInf(float64(logp), 1) }
+
+// sample picks the next token of every sequence whose known tokens are all
+// computed, and hands it on.
+func (e *Engine) sample() {
+	if len(e.ready) == 0 {
+		return
+	}
+	v := e.m.Config().Vocab
+	e.pass.LogitsRows(e.logits[:len(e.rows)*v], e.rows)
+	e.m.Exec().Run(len(e.ready), e.pick)
+	for i, s := range e.ready {
+		if err := e.pickErr[i]; err != nil {
+			s.err, s.ended = err, true
+			continue
+		}
+		s.push(e.picked[i], e.logps[i], e.pieces.Piece(e.picked[i]))
+	}
+}
+
+// pickOne is one task of sample.
+func (e *Engine) pickOne(task, worker int) {
+	v := e.m.Config().Vocab
+	row, s := e.logits[task*v:(task+1)*v], e.ready[task]
+	id, err := e.samplers[worker].Pick(row, s.sampling, s.history, len(s.ids))
+	if err == nil {
+		if e.logps[task] = e.m.LogSoftmaxAt(row, id); notFinite(e.logps[task]) {
+			err = sample.ErrNotFinite
+		}
+	}
+	e.picked[task], e.pickErr[task] = id, err
+}
