@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# dlm against the field's own tools: PEFT folders both ways, token ids and chat templates, the Hub's client. Prints a line a
+# check; exit code 0 when all hold, 1 when one does not, 2 when something needed is missing. Needs Python (see python.sh).
+#   usage: interop/run.sh [tiny]      tiny: without the real base
+set -uo pipefail
+. "$(dirname "$0")/python.sh"
+here=$root/interop
+tiny=$root/engine/testdata/tiny
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export DLM
+
+bases=(tiny-llama "$tiny/llama-tied" "$tiny/llama-tied" tiny-llama3 "$tiny/llama3-untied" "$tiny/llama3-untied" tiny-qwen2 "$tiny/qwen2" "$tiny/qwen2")
+if [ "${1:-}" != tiny ]; then
+  need_model
+  bases+=(smollm2-135m "$MODEL" "$HF")
+fi
+"$PY" -c 'from importlib.metadata import version as v; print(", ".join(f"{p} {v(p)}" for p in ("torch", "transformers", "peft", "tokenizers")))'
+head -32 "$root/projects/claims-desk/data/train.jsonl" > "$work/train.jsonl"
+status=0
+run() { echo "== $1"; shift; "$@" || status=1; }
+run "tokenizers and templates" "$PY" "$here/check_tokenizer.py" "${bases[@]}"
+run "adapters" "$PY" "$here/check_adapters.py" "$work" "$work/train.jsonl" "${bases[@]}"
+if "$PY" -c 'import huggingface_hub' 2>/dev/null; then
+  run "the Hub's own client" env DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -run Interop ./driver/hub
+fi
+[ $status = 0 ] && echo "all interop checks hold" || echo "some interop checks failed"
+exit $status
