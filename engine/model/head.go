@@ -142,7 +142,7 @@ func (p *Pass) chunkBackward(chunk []Target, dlogp []float32) {
 	clear(h.dx[:n*c])
 	x.RMSNormBackward(h.dx, dn, h.x, p.m.norm, h.rstd, n, c) // RMSNorm(n, hid)
 	for i, t := range chunk {                                // copy(h.x, hid)
-		x.Add(p.bwd.dx[t.Row*c:(t.Row+1)*c], h.dx[i*c:(i+1)*c])
+		x.Axpy(p.bwd.dx[t.Row*c:(t.Row+1)*c], 1, h.dx[i*c:(i+1)*c])
 	}
 }
 
