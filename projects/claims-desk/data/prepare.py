@@ -24,12 +24,12 @@ QUICK_TRAIN, QUICK_GOLDEN = 400, 80
 NEAR = 0.9  # golden items this similar to any training message (Jaccard of character trigrams) are left out
 
 NEW_MESSAGES = [  # written for this project; in none of the sets
-    "hello, my name is Priya Raman and I want to know where my claim 77120 stands",
-    "i drive a 2019 toyota corolla",
+    "hello my name is priya raman and i want to know where my claim ghk 771 stands",
+    "i drive a toyota corolla 2019",
     "the screen of my phone broke when i dropped it on the stairs",
-    "please email the proof of insurance to d.okafor@example.com",
-    "no that is all, thanks a lot",
-    "can you recommend a good restaurant near your office?",
+    "sure my policy number is rpl 448190263 and my email is dayo 77 gmailcom",
+    "no that is all thanks a lot",
+    "Could you recommend a good restaurant near your office?",  # nothing to file, and written unlike the training rows
 ]
 
 
