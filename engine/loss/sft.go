@@ -16,16 +16,22 @@ package loss
 //             in an unspecified order. What the mask covers is the caller's
 //             choice; the newline after an end-of-turn token is not trained.
 
-// SFT adds the negative log-likelihood of one micro-batch to sum and writes
-// ∂L/∂logp into dlogp, which must be as long as logps. targetsInBatch is N, the
-// number of target tokens of the whole step. It returns the new sum; when all
-// micro-batches have passed, L = sum / N.
-func SFT(sum float64, dlogp, logps []float32, targetsInBatch int) float64 {
-	d := float32(-1 / float64(targetsInBatch))
-	dlogp = dlogp[:len(logps)]
-	for i, lp := range logps {
+// SFT adds the negative log-likelihood of one micro-batch to sum and returns the
+// new sum. When all micro-batches of the step have passed, L = sum / N.
+func SFT(sum float64, logps []float32) float64 {
+	for _, lp := range logps {
 		sum -= float64(lp)
-		dlogp[i] = d
 	}
 	return sum
+}
+
+// SFTGrad writes ∂L/∂logp for the targets of one micro-batch into dlogp.
+// targetsInBatch is N, the number of target tokens of the whole step. The
+// derivative does not depend on the log-probabilities, so the logits need to be
+// computed only once.
+func SFTGrad(dlogp []float32, targetsInBatch int) {
+	d := float32(-1 / float64(targetsInBatch))
+	for i := range dlogp {
+		dlogp[i] = d
+	}
 }

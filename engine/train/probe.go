@@ -1,0 +1,45 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"dlm/engine/lora"
+	"dlm/engine/model"
+)
+
+// Probe measures the speed of training on this machine, in tokens a second: the
+// largest pass of the first step is run forward and backward twice, and the
+// second time counts. The adapter's values do not change.
+func Probe(ctx context.Context, m *model.Model, a *lora.Adapter, data []Example, cfg Config) (float64, error) {
+	cfg.Epochs, cfg.MaxSteps = 0, 1
+	r, err := newRunner(m, a, data, nil, cfg)
+	if err != nil {
+		return 0, err
+	}
+	r.pass = m.NewPass(r.plan.MicroTokens, a.Config().Rank, true)
+	a.EnableGrad()
+	defer a.ZeroGrad()
+	order := r.pack.canonical(r.order.step(0), r.cfg.MaxLen)
+	cuts := r.pack.cut(order, r.micro, r.microTokens)
+	part := order[cuts[0]:cuts[1]]
+	tokens := 0
+	for _, i := range part {
+		tokens += len(data[i].IDs)
+	}
+	var took time.Duration
+	for range 2 {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		begin := time.Now()
+		r.batch.fill(data, part, a)
+		if _, err := r.batch.forwardSFT(r.pass, len(r.batch.targets)); err != nil {
+			return 0, fmt.Errorf("probe: %w", err)
+		}
+		r.pass.Backward(nil, nil)
+		took = time.Since(begin)
+	}
+	return float64(tokens) / took.Seconds(), nil
+}
