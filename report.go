@@ -1,12 +1,13 @@
 package dlm
 
-// Score is what one scorer says of one sample. For a metric that is a ratio of
-// sums over the whole set (micro F1), Num and Den are the sample's parts of it
-// and Den > 0 in at least one sample; elsewhere both are 0.
+// Score is what one scorer says of one sample. A metric that is a ratio of sums
+// over the whole set (micro F1) sets Ratio and gives the sample's parts of the
+// two sums; a sample with Den 0 adds nothing to them.
 type Score struct {
 	Value    float64 `json:"value"`              // 0..1
-	Num      float64 `json:"num,omitempty"`      // part of the numerator, for ratio metrics
-	Den      float64 `json:"den,omitempty"`      // part of the denominator, for ratio metrics
+	Ratio    bool    `json:"ratio,omitempty"`    // the metric is the sum of Num over the sum of Den
+	Num      float64 `json:"num,omitempty"`      //
+	Den      float64 `json:"den,omitempty"`      //
 	Unscored bool    `json:"unscored,omitempty"` // the scorer could not judge; counts nowhere
 	Why      string  `json:"why,omitempty"`      // for a person: what differed
 }

@@ -137,9 +137,9 @@ func flatten(path string, v any, out map[string]string) {
 // count is right by itself and adds nothing to the sums.
 func ratio(num, den int, why string) dlm.Score {
 	if den == 0 {
-		return dlm.Score{Value: 1}
+		return dlm.Score{Value: 1, Ratio: true}
 	}
-	sc := dlm.Score{Value: float64(num) / float64(den), Num: float64(num), Den: float64(den)}
+	sc := dlm.Score{Value: float64(num) / float64(den), Ratio: true, Num: float64(num), Den: float64(den)}
 	if num != den {
 		sc.Why = why
 	}

@@ -45,8 +45,8 @@ func Summarise(arm *dlm.Arm, names []string, level float64, seed uint64) {
 //
 // Graded scores without any spread, where the bootstrap would claim certainty,
 // get Wilson's: of all scores from 0 to 1 with a given mean, 0 or 1 vary most,
-// so it is too wide at worst. Without a scored sample Method is "none" and the
-// interval 0 to 1.
+// so it is too wide at worst. Without a scored sample, or with nothing to divide
+// by, N is 0, Method "none" and the interval 0 to 1.
 func Aggregate(name string, samples []dlm.Sample, level float64, seed uint64) dlm.Metric {
 	m := dlm.Metric{Name: name, Level: level, High: 1, Method: "none"}
 	var scores []dlm.Score
@@ -65,6 +65,10 @@ func Aggregate(name string, samples []dlm.Sample, level float64, seed uint64) dl
 		return m
 	}
 	parts, binary := parts(scores)
+	if !counts(parts) { // a precision, say, of an arm that never gave a slot
+		m.N = 0
+		return m
+	}
 	groups := stats.Group(clusters)
 	m.Value = quotient(parts, nil, groups)
 	iv, method := interval(parts, groups, binary, m.Value, level, seed)
@@ -81,7 +85,7 @@ func parts(scores []dlm.Score) (out []part, binary bool) {
 	ratio := false
 	binary = true
 	for _, sc := range scores {
-		ratio = ratio || sc.Den > 0
+		ratio = ratio || sc.Ratio
 		binary = binary && (sc.Value == 0 || sc.Value == 1)
 	}
 	for _, sc := range scores {
@@ -92,6 +96,11 @@ func parts(scores []dlm.Score) (out []part, binary bool) {
 		}
 	}
 	return out, binary && !ratio
+}
+
+// counts says whether there is anything to divide by.
+func counts(parts []part) bool {
+	return slices.ContainsFunc(parts, func(p part) bool { return p.den > 0 })
 }
 
 // quotient is the sum of numerators over the sum of denominators, each group
@@ -108,8 +117,8 @@ func quotient(parts []part, drawn []int32, groups stats.Clusters) float64 {
 			den += times * parts[i].den
 		}
 	}
-	if den == 0 { // nothing to count: by convention all of it is right
-		return 1
+	if den == 0 { // a resample with nothing to count
+		return 0
 	}
 	return num / den
 }
@@ -128,12 +137,13 @@ func interval(parts []part, groups stats.Clusters, binary bool, value, level flo
 		}
 	}
 	values := make([]float64, len(parts))
+	n, z := 0.0, stats.Critical(level, 0)
 	for i, p := range parts {
 		if p.den > 0 {
 			values[i] = p.num / p.den
+			n++
 		}
 	}
-	n, z := float64(len(parts)), stats.Critical(level, 0)
 	if groups.Shared() {
 		n /= stats.DesignEffect(values, groups)
 		z = stats.Critical(level, len(groups.Groups))

@@ -54,7 +54,7 @@ func pairUp(candidate, baseline dlm.Arm, metric string) (pairs, error) {
 		p.items = append(p.items, bs.ItemID)
 		p.candidate, p.baseline = append(p.candidate, c), append(p.baseline, b)
 		clusters = append(clusters, bs.Cluster)
-		p.ratio = p.ratio || c.Den > 0 || b.Den > 0
+		p.ratio = p.ratio || c.Ratio || b.Ratio
 		for _, v := range []float64{c.Value, b.Value} {
 			if !(v >= 0 && v <= 1) {
 				return p, fmt.Errorf("gate: metric %q of item %q is %v; expected a score from 0 to 1", metric, bs.ItemID, v)
@@ -68,8 +68,26 @@ func pairUp(candidate, baseline dlm.Arm, metric string) (pairs, error) {
 		}
 	}
 	p.binary = p.binary && !p.ratio
+	if p.ratio {
+		for i, scores := range [][]dlm.Score{p.candidate, p.baseline} {
+			if !countable(scores) {
+				arm := []dlm.Arm{candidate, baseline}[i]
+				return p, fmt.Errorf("gate: arm %s has nothing that %q counts; gate on another metric", arm.Name, metric)
+			}
+		}
+	}
 	p.groups = stats.Group(clusters)
 	return p, nil
+}
+
+// countable says whether a ratio metric has anything to divide by.
+func countable(scores []dlm.Score) bool {
+	for _, s := range scores {
+		if s.Den > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // sameItems insists that both arms answered each item once.
@@ -134,10 +152,10 @@ func (p pairs) difference(drawn []int32) float64 {
 	return quotient(num[0], den[0]) - quotient(num[1], den[1])
 }
 
-// quotient is num/den; with nothing to count all of it is right.
+// quotient is num/den; 0 for a resample with nothing to count.
 func quotient(num, den float64) float64 {
 	if den == 0 {
-		return 1
+		return 0
 	}
 	return num / den
 }

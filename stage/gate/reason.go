@@ -7,7 +7,6 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"dlm"
-	"dlm/internal/stats"
 )
 
 // power is the chance of a decision that itemsNeeded plans for.
@@ -64,7 +63,8 @@ func (p pairs) variance() float64 {
 func (p pairs) linearised() []float64 {
 	n := float64(len(p.items))
 	out := make([]float64, len(p.items))
-	for sign, scores := range map[float64][]dlm.Score{1: p.candidate, -1: p.baseline} {
+	for side, scores := range [][]dlm.Score{p.candidate, p.baseline} {
+		sign := float64(1 - 2*side)
 		var num, den float64
 		for _, s := range scores {
 			num += s.Num
@@ -83,8 +83,12 @@ func (p pairs) linearised() []float64 {
 // reason puts the verdict in plain words.
 func reason(p pairs, v dlm.Verdict) string {
 	cand, base := p.value(p.candidate), p.value(p.baseline)
-	text := fmt.Sprintf("%s has %s %.1f%%, %s has %.1f%% on the same %d items: difference %s, %.0f%% interval %s to %s",
-		v.Candidate, v.Metric, 100*cand, v.Baseline, 100*base, v.N,
+	items := fmt.Sprintf("%d items", v.N)
+	if p.groups.Shared() {
+		items += fmt.Sprintf(" (%d clusters)", len(p.groups.Groups))
+	}
+	text := fmt.Sprintf("%s has %s %.1f%%, %s has %.1f%% on the same %s: difference %s, %.0f%% interval %s to %s",
+		v.Candidate, v.Metric, 100*cand, v.Baseline, 100*base, items,
 		points(v.Difference), 100*v.Level, points(v.Low), points(v.High))
 	allowed := fmt.Sprintf("the allowed drop of %.1f points", 100*v.Margin)
 	switch v.Outcome {
@@ -120,7 +124,3 @@ func points(d float64) string {
 	}
 	return fmt.Sprintf("%+.1f", 100*d)
 }
-
-// Interface of the package to the statistics it uses, kept honest at compile
-// time: the bootstrap takes a pairs' difference.
-var _ stats.Statistic = pairs{}.difference
