@@ -178,7 +178,9 @@ func ggufRopeScaling(g *GGUF, c *Config) error {
 	}
 	tries := []RopeScaling{{float64(factor), 1, 4, 8192}}
 	if s, ok := fitScaling(div, float64(factor), c); ok {
-		tries = append(tries, s)
+		whole := s // the fit sees f32 divisors; published settings are whole numbers
+		whole.HighFreqFactor = math.Round(s.HighFreqFactor)
+		tries = append(tries, whole, s)
 	}
 	for _, s := range tries {
 		if s.check() == nil && reproduces(s, div, c) {
