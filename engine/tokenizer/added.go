@@ -123,3 +123,25 @@ func startsInWord(s string) bool {
 func isWord(r rune) bool {
 	return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || unicode.Is(unicode.Pc, r) || unicode.Is(unicode.Nl, r)
 }
+
+// AddedSpans returns the byte spans of the added tokens in text that want
+// accepts, leftmost and longest first. A caller that puts foreign text into
+// its own finds with it what to hand to EncodeSpans as plain.
+func (t *Tokenizer) AddedSpans(text string, want func(id int32) bool) [][2]int {
+	var spans [][2]int
+	pos := 0
+	t.raw.cut(text, func(a *addedToken, _, _ int) bool { return want(a.id) },
+		func(_, end int) { pos = end },
+		func(a *addedToken) {
+			// With lstrip or rstrip the token takes spaces with it; the span is its own text.
+			start := pos + strings.Index(text[pos:], a.content)
+			pos = start + len(a.content)
+			spans = append(spans, [2]int{start, pos})
+		})
+	return spans
+}
+
+// IsAdded reports whether id is a special token or another added one.
+func (t *Tokenizer) IsAdded(id int32) bool {
+	return t.IsSpecial(id) || id >= 0 && int(id) < len(t.kinds) && t.kinds[id] == TypeUserDefined
+}
