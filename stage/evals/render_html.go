@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strconv"
 
 	"dlm"
 )
@@ -32,6 +33,7 @@ type Lineage struct {
 var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f", 100*v) },
 	"points":  func(v float64) string { return fmt.Sprintf("%+.1f", 100*v) },
+	"level":   func(v float64) string { return strconv.FormatFloat(100*v, 'f', -1, 64) + "%" },
 	"label":   metricLabel,
 	"style": func() (template.CSS, error) {
 		b, err := reportFiles.ReadFile("report/style.css")

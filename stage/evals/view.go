@@ -12,6 +12,7 @@ import (
 type view struct {
 	Title   string
 	Primary string
+	System  string // the system message that every prompt opens with, shown once
 	Report  dlm.Report
 	Verdict *verdictView
 	Metrics []string  // in order of the columns, the primary one first
@@ -77,6 +78,7 @@ func metricLabel(name string) string {
 
 func newView(r dlm.Report, o HTMLOptions) (view, error) {
 	v := view{Title: o.Title, Primary: r.Primary, Report: r, Metrics: metricOrder(r), Footer: tableFooter(r)}
+	v.System = commonSystem(r)
 	if v.Title == "" {
 		v.Title = "Evaluation"
 	}
@@ -100,14 +102,41 @@ func newView(r dlm.Report, o HTMLOptions) (view, error) {
 		}
 	}
 	if cand.Name != "" && base.Name != "" {
-		v.Pair = newPairView(cand, base, r.Primary)
+		v.Pair = newPairView(cand, base, r.Primary, v.System)
 	}
-	v.Items, v.AllTags = newItems(r, cand, base)
+	v.Items, v.AllTags = newItems(r, cand, base, v.System)
 	v.Lineage = lineage(r, o)
 	if o.Verdict != nil {
 		v.Verdict = newVerdictView(*o.Verdict)
 	}
 	return v, nil
+}
+
+// commonSystem returns the system message that all prompts open with, if any.
+func commonSystem(r dlm.Report) string {
+	common := ""
+	for _, a := range r.Arms {
+		for _, s := range a.Samples {
+			if len(s.Prompt) == 0 || s.Prompt[0].Role != "system" {
+				return ""
+			}
+			if common == "" {
+				common = s.Prompt[0].Content
+			}
+			if s.Prompt[0].Content != common {
+				return ""
+			}
+		}
+	}
+	return common
+}
+
+// without drops the system message that the page shows once.
+func without(system string, prompt []dlm.Message) []dlm.Message {
+	if system != "" && len(prompt) > 0 && prompt[0].Content == system {
+		return prompt[1:]
+	}
+	return prompt
 }
 
 // focus picks the two arms to hold side by side. With one arm both names stay

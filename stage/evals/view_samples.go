@@ -75,7 +75,7 @@ type itemView struct {
 // shown is how many fixed and broken items stand open.
 const shown = 5
 
-func newPairView(cand, base dlm.Arm, metric string) *pairView {
+func newPairView(cand, base dlm.Arm, metric, system string) *pairView {
 	p := &pairView{Candidate: cand.Name, Baseline: base.Name, Metric: metric}
 	byID := map[string]dlm.Sample{}
 	for _, s := range base.Samples {
@@ -100,6 +100,7 @@ func newPairView(cand, base dlm.Arm, metric string) *pairView {
 		if cand.Shots > 0 {
 			cmp.Prompt = b.Prompt
 		}
+		cmp.Prompt = without(system, cmp.Prompt)
 		if what == "fixed" {
 			fixed = append(fixed, cmp)
 		} else {
@@ -167,7 +168,7 @@ func mark(s dlm.Score) string {
 	return "wrong"
 }
 
-func newItems(r dlm.Report, cand, base dlm.Arm) ([]itemView, []string) {
+func newItems(r dlm.Report, cand, base dlm.Arm, system string) ([]itemView, []string) {
 	if len(r.Arms) == 0 {
 		return nil, nil
 	}
@@ -204,6 +205,7 @@ func newItems(r dlm.Report, cand, base dlm.Arm) ([]itemView, []string) {
 			iv.Answers = append(iv.Answers, av)
 			iv.Outcome = pairOutcome(r, byArm, s.ItemID, cand, base)
 		}
+		iv.Prompt = without(system, iv.Prompt)
 		if n := len(iv.Prompt); n > 0 {
 			iv.Asked = iv.Prompt[n-1].Content
 		}
