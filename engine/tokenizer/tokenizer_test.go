@@ -130,7 +130,8 @@ func checkRoundTrip(t failer, name string, tok *Tokenizer, s string) {
 	}
 	for mode, ids := range map[string][]int32{"plain": tok.Encode(s), "special": tok.EncodeSpecial(s)} {
 		got := tok.Decode(ids)
-		if got != kept && !hasStripping(tok) {
+		// Special tokens are found before bytes are lost, so they may keep some.
+		if got != kept && !hasStripping(tok) && !(mode == "special" && tok.Lost(s) > 0) {
 			t.Errorf("%s, %s: %q decodes to %q", name, mode, s, got)
 		}
 		stream, streamed := tok.Stream(), ""

@@ -24,7 +24,8 @@ CORPUS = ["I'd like to file a claim, policy number 4471-2290; we've had a leak a
           "don't I'll they're O'NEIL'S we'll can't HE'LL hello hello world the the the then there their other another",
           "for (int i = 0; i < n; ++i) { sum += a[i]; }\n\treturn sum / 1024;\n\n\n", "café cafe\u0301 Zürich naïve Ångström Straße",
           "日本語のテキスト 日本 日本語 한국어 가나다 Привет мир привет नमस्ते", "      indented      text   \n   \n", "2026-11-24 12345 67890 100000 3.14159",
-          "aaaa aaaaaaaa aaaaaaaaaaaaaaaa ---- ======== ........", "😀😀 👨‍👩‍👧 🇫🇷 ½ ² Ⅳ ٣٤٥ １２３"]
+          "aaaa aaaaaaaa aaaaaaaaaaaaaaaa ---- ======== ........", "😀😀 👨‍👩‍👧 🇫🇷 ½ ² Ⅳ ٣٤٥ １２３",
+          "ſmith ſmith ſo ſo \u1c89\u1c8a \u1c89\u1c8a ab\u1c89ab ab\u1c89ab \u1c89ab \u1c89ab"]
 
 
 def special(text, **flags):
@@ -92,6 +93,9 @@ def strings(r, added):
     yield from CORPUS
     yield "a" + "\u0301\u0327\u0323" * 20
     yield "a" + "\u0327" * 31 + "\u0301"
+    yield "u\u0308a" + "\u0305" * 12 + "\u0301"  # the last mark is blocked from its letter
+    yield "a" + "\u0305" * 2 + "\u0301"
+    yield "'ſmith x'ſo ab\u1c89ab !\u1c89ab \u1c89\u1c8a"
     yield "\u1100" * 20 + "\u1161" * 3
     yield " zebra zebras policyholder policyholders 123 1234"
 
