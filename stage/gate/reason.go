@@ -90,14 +90,14 @@ func reason(p pairs, v dlm.Verdict) string {
 	text := fmt.Sprintf("%s has %s %.1f%%, %s has %.1f%% on the same %s: difference %s, %.0f%% interval %s to %s",
 		v.Candidate, v.Metric, 100*cand, v.Baseline, 100*base, items,
 		points(v.Difference), 100*v.Level, points(v.Low), points(v.High))
-	allowed := fmt.Sprintf("the allowed drop of %.1f points", 100*v.Margin)
+	margin := fmt.Sprintf("%.1f points", 100*v.Margin)
 	switch v.Outcome {
 	case dlm.Pass:
-		return text + fmt.Sprintf("; even the lower end is above %s", allowed)
+		return text + fmt.Sprintf("; even the lower end is no worse than the %s of drop allowed", margin)
 	case dlm.Fail:
-		return text + fmt.Sprintf("; even the upper end is below %s", allowed)
+		return text + fmt.Sprintf("; even the upper end is a larger drop than the %s allowed", margin)
 	}
-	text += fmt.Sprintf("; %s lies inside, so this golden set cannot decide", allowed)
+	text += fmt.Sprintf("; a drop of %s, the most allowed, lies inside, so these items cannot decide", margin)
 	if v.ItemsNeeded == 0 {
 		return text + "; the difference lies so near to it that no practical number of items would"
 	}
