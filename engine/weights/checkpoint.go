@@ -62,6 +62,14 @@ func (c *Checkpoint) Close() error {
 	return errors.Join(errs...)
 }
 
+// release gives a tensor's pages back to the system; they come back from the file
+// when touched. Only for mapped files: ordinary memory would be lost.
+func (c *Checkpoint) release(t *Tensor) {
+	if len(c.maps) > 0 {
+		releasePages(t.data)
+	}
+}
+
 // Tensor returns a tensor by its Hugging Face name, such as
 // "model.layers.0.self_attn.q_proj.weight", with rows in Hugging Face order.
 func (c *Checkpoint) Tensor(name string) (*Tensor, error) {
@@ -215,7 +223,7 @@ func (c *Checkpoint) dropTiedHead() error {
 	if !ok || embed.Type != head.Type || !bytes.Equal(embed.data, head.data) {
 		return fmt.Errorf("%s: config.json says tie_word_embeddings but lm_head.weight differs from model.embed_tokens.weight", c.Path)
 	}
-	releasePages(head.data)
+	c.release(head)
 	delete(c.tensors, "lm_head.weight")
 	return nil
 }

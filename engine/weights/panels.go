@@ -42,7 +42,7 @@ func (c *Checkpoint) Panels(name string, mode kernel.Mode, x *kernel.Exec) (*ker
 			pack(i, 0)
 		}
 	}
-	releasePages(t.data)
+	c.release(t)
 	return p, nil
 }
 

@@ -1,6 +1,10 @@
 package weights
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -56,4 +60,34 @@ func TestRealModelOpens(t *testing.T) {
 		types[w.Type]++
 	}
 	t.Logf("types %v", types)
+}
+
+// TestRealModelDequantisesExactly compares all 134 million values, in Hugging
+// Face row order, with the Python package `gguf`; see testdata/dequantise.py.
+func TestRealModelDequantisesExactly(t *testing.T) {
+	c, err := Open(realModel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	h := sha256.New()
+	for _, name := range c.Names() {
+		w, err := c.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Write([]byte(name + "\n"))
+		row, raw := make([]float32, w.Cols), make([]byte, 4*w.Cols)
+		for r := range w.Rows {
+			w.RowF32(r, row)
+			for i, v := range row {
+				binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+			}
+			h.Write(raw)
+		}
+	}
+	const want = "789875cc138f15f22b0fcfa665c5cf686451455c6dcd20f91998cef593581bac"
+	if got := hex.EncodeToString(h.Sum(nil)); got != want {
+		t.Errorf("digest of all values %s, expected %s", got, want)
+	}
 }

@@ -43,8 +43,8 @@ func (n Named) check() error {
 
 // WriteSafetensors writes F32, F16 and BF16 tensors to path, atomically. The
 // bytes depend only on the arguments, not on the order of tensors: like the
-// reference implementation it orders them by falling element size, then name,
-// and sorts the metadata.
+// reference implementation it orders them by falling dtype (F32, BF16, F16), then
+// name; the metadata is sorted.
 func WriteSafetensors(path string, tensors []Named, metadata map[string]string) error {
 	header, sorted, err := safetensorsHeader(tensors, metadata)
 	if err != nil {
@@ -70,7 +70,7 @@ func safetensorsHeader(tensors []Named, metadata map[string]string) ([]byte, []N
 	slices.SortStableFunc(sorted, func(a, b Named) int {
 		_, x := a.Type.Block()
 		_, y := b.Type.Block()
-		return cmp.Or(cmp.Compare(y, x), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(y, x), cmp.Compare(b.Type, a.Type), cmp.Compare(a.Name, b.Name))
 	})
 	var js bytes.Buffer
 	js.WriteByte('{')
