@@ -89,7 +89,7 @@ func TestDecodersEqualTheDefinition(t *testing.T) {
 func TestHandWrittenBlocks(t *testing.T) {
 	q40 := make([]byte, 18)
 	binary.LittleEndian.PutUint16(q40, 0x3800) // 0.5
-	q40[2], q40[17] = 0x1f, 0xa0                // elements 0, 16 = 15, 1; elements 15, 31 = 0, 10
+	q40[2], q40[17] = 0x1f, 0xa0               // elements 0, 16 = 15, 1; elements 15, 31 = 0, 10
 	dst := make([]float32, 32)
 	rowQ4_0(dst, q40)
 	for i, want := range map[int]float32{0: 3.5, 16: -3.5, 15: -4, 31: 1, 1: -4} {

@@ -1,0 +1,116 @@
+package weights
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// FuzzGGUF reads arbitrary bytes as a GGUF and as a base. What is accepted must
+// survive writing and reading again.
+func FuzzGGUF(f *testing.F) {
+	meta, tensors := tinyGGUF()
+	f.Add(ggufBytes(f, meta, tensors))
+	f.Add(ggufBytes(f, append(meta, KV{"general.alignment", uint32(8)}, KV{"a", []float32{1}}), tensors[:2]))
+	f.Add(raw(uint32(3), uint64(1<<40), uint64(1<<40)))
+	for _, name := range []string{"llama-tied/q4_1.gguf", "llama3-untied/q8_0.gguf"} {
+		if data, err := os.ReadFile(filepath.FromSlash(tiny + name)); err == nil {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		g, err := parseGGUF(data)
+		if err != nil {
+			return
+		}
+		if _, err := configFromGGUF(g); err == nil {
+			_, _ = ggufVocab(g, 64)
+			_, _ = ggufTemplate(g)
+		}
+		var again []Named
+		for _, n := range g.names {
+			w := g.tensors[n]
+			again = append(again, Named{n, w.Type, w.Shape, w.data})
+			if w.Rows > 0 && w.Rows*w.Cols < 1<<20 {
+				w.F32()
+			}
+		}
+		header, align, err := ggufHeader(g.Metadata, again)
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		for _, w := range again {
+			header = append(append(header, w.Data...), make([]byte, padding(len(w.Data), align))...)
+		}
+		back, err := parseGGUF(header)
+		if err != nil {
+			t.Fatalf("what was written cannot be read: %v", err)
+		}
+		if !cmp.Equal(g.names, back.names) || len(g.Metadata) != len(back.Metadata) {
+			t.Fatal("names or metadata changed")
+		}
+		for _, n := range g.names {
+			if !bytes.Equal(g.tensors[n].data, back.tensors[n].data) {
+				t.Fatalf("tensor %q changed", n)
+			}
+		}
+	})
+}
+
+// FuzzSafetensors does the same for safetensors.
+func FuzzSafetensors(f *testing.F) {
+	f.Add(st(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"x":"y"}}`, 8))
+	f.Add(st(`{}`, 0))
+	if data, err := os.ReadFile("testdata/small.safetensors"); err == nil {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := parseSafetensors(data)
+		if err != nil {
+			return
+		}
+		var again []Named
+		for _, n := range s.names {
+			w, err := s.Tensor(n)
+			if err != nil {
+				return // a dtype that is not written either
+			}
+			w.F32()
+			again = append(again, Named{n, w.Type, w.Shape, w.data})
+		}
+		header, sorted, err := safetensorsHeader(again, s.metadata)
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		for _, w := range sorted {
+			header = append(header, w.Data...)
+		}
+		back, err := parseSafetensors(header)
+		if err != nil {
+			t.Fatalf("what was written cannot be read: %v", err)
+		}
+		for _, n := range s.names {
+			if !bytes.Equal(s.entries[n].data, back.entries[n].data) {
+				t.Fatalf("tensor %q changed", n)
+			}
+		}
+	})
+}
+
+// FuzzConfig reads arbitrary bytes as a config.json and as a shard index.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte("{" + llamaHead + "}"))
+	f.Add([]byte(qwenConfig))
+	f.Add([]byte(`{"chat_template":[{"name":"default","template":"x"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if c, err := configFromJSON(data); err == nil {
+			if err := c.check(); err != nil {
+				t.Fatal("an impossible config was accepted:", err)
+			}
+		}
+		_, _ = templateFromConfig(data)
+	})
+}
