@@ -33,7 +33,7 @@ const firstPrivate, lastPrivate = 0xE000, 0xF8FF
 func chooseMarkers(texts func(yield func(string) bool)) (m markers, err error) {
 	var used [lastPrivate - firstPrivate + 1]bool
 	for s := range texts {
-		if !strings.ContainsAny(s, "\xee\xef") { // first bytes of the private use area
+		if !mayHoldPrivate(s) {
 			continue
 		}
 		for _, r := range s {
@@ -52,6 +52,11 @@ func chooseMarkers(texts func(yield func(string) bool)) (m markers, err error) {
 		}
 	}
 	return m, errors.New("the messages hold every character of Unicode's private use area; at least four must be left for the template")
+}
+
+// mayHoldPrivate looks for the first bytes of characters of the private use area.
+func mayHoldPrivate(s string) bool {
+	return strings.IndexByte(s, 0xEE) >= 0 || strings.IndexByte(s, 0xEF) >= 0
 }
 
 // check refuses conversations that no template can render well.
