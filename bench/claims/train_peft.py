@@ -5,8 +5,8 @@ usage: train_peft.py HF_DIR ORDER.jsonl OUT_ADAPTER [--batch-size 16] [--rank 16
        [--warmup 5] [--weight-decay 0] [--clip-norm 1] [--seed 1] [--dtype f32|bf16|autocast] [--micro-batch 16] [--init ADAPTER] [--threads N]
 
 ORDER.jsonl is what the run saw, in the order in which it saw it, one example a line (all epochs, one after the other):
-    {"id": "t-1", "ids": [1, 2, ...], "mask": [0, 1, ...]}      mask 1 = the token counts in the loss
-Consecutive --batch-size lines are one step; a last short step is kept. The loss of a step is the sum over its counted tokens
+    {"step": 0, "id": "t-1", "ids": [1, 2, ...], "mask": [0, 1, ...]}      mask 1 = the token counts in the loss
+Lines of one "step" are one step; without that field, --batch-size lines after one another are. The loss of a step is the sum over its counted tokens
 divided by their number, whatever --micro-batch. The learning rates are those of transformers.get_scheduler (f32 weights by
 default; bf16 keeps weights and adapter in bf16, autocast only multiplies in bf16). --init starts from an adapter folder (for
 example dlm's own start, with B zero); without it PEFT draws A itself from --seed. Prints one JSON object.
@@ -40,15 +40,16 @@ def arguments():
     return ap.parse_args()
 
 
-def examples(path):
-    rows = []
+def batches(path, size):
+    """The steps' examples: lists of (ids, mask)."""
+    steps = {}
     with open(path) as f:
         for n, line in enumerate(f, 1):
             r = json.loads(line)
             if len(r["ids"]) != len(r["mask"]) or not any(r["mask"][1:]) or r["mask"][0]:
                 sys.exit(f"{path}:{n}: needs as many mask values as ids, one of them 1, and not the first")
-            rows.append((r["ids"], r["mask"]))
-    return rows
+            steps.setdefault(r.get("step", (n - 1) // size), []).append((r["ids"], r["mask"]))
+    return [steps[s] for s in sorted(steps)]
 
 
 def padded(rows, pad):
@@ -75,17 +76,16 @@ def main():
     threads = a.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     torch.manual_seed(a.seed)
-    rows = examples(a.order)
+    todo = batches(a.order, a.batch_size)
     base = AutoModelForCausalLM.from_pretrained(a.hf, dtype=torch.bfloat16 if a.dtype == "bf16" else torch.float32)
     base.config.use_cache = False
     m = adapter(a, base).train()
     params = [p for p in m.parameters() if p.requires_grad]
-    steps = -(-len(rows) // a.batch_size)
+    steps = len(todo)
     opt = torch.optim.AdamW(params, lr=a.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=a.weight_decay)
     sched = get_scheduler("constant_with_warmup" if a.schedule == "constant" else a.schedule, opt, num_warmup_steps=a.warmup, num_training_steps=steps)
     t0, tokens, losses = time.perf_counter(), 0, []
-    for step in range(steps):
-        batch = rows[step * a.batch_size:(step + 1) * a.batch_size]
+    for step, batch in enumerate(todo):
         counted = sum(sum(mask) for _, mask in batch)
         total = 0.0
         for lo in range(0, len(batch), a.micro_batch):
