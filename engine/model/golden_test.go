@@ -237,6 +237,11 @@ func maxDiff(a, b []float32) float64 {
 // sftGradients runs the golden batch and leaves the gradients in ad.
 func sftGradients(t testing.TB, m *model.Model, g golden, ad *peft, fused bool) (loss float64) {
 	t.Helper()
+	return sftGradientsRank(t, m, g, ad, fused, 4)
+}
+
+func sftGradientsRank(t testing.TB, m *model.Model, g golden, ad *peft, fused bool, rank int) (loss float64) {
+	t.Helper()
 	var segs []model.Segment
 	var targets []model.Target
 	row := 0
@@ -249,7 +254,7 @@ func sftGradients(t testing.TB, m *model.Model, g golden, ad *peft, fused bool) 
 		}
 		row += len(r.IDs)
 	}
-	p := m.NewPass(row, 4, true)
+	p := m.NewPass(row, rank, true)
 	if err := p.Forward(segs); err != nil {
 		t.Fatal(err)
 	}
