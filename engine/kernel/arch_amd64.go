@@ -1,3 +1,65 @@
 package kernel
 
-func archEntries() []entry { return nil }
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// The assembly kernel sets, best first.
+var (
+	simdBF16 = simd{
+		bf16:  tiling{tiles: &tilesBF16, vecCols: 16, maxCols: 64},
+		f32:   tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
+		fused: true,
+		outer: &outerTilesF32x16,
+	}
+	simd512 = simd{
+		bf16:  tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64, widenA: true},
+		f32:   tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
+		outer: &outerTilesF32x16,
+	}
+	simdAVX2 = simd{
+		bf16:  tiling{tiles: &tilesF32x8, vecCols: 8, maxCols: 16, widenA: true},
+		f32:   tiling{tiles: &tilesF32x8, vecCols: 8, maxCols: 16},
+		outer: &outerTilesF32x8,
+	}
+
+	setBF16 = simdBF16.set("avx512bf16", "AVX-512 with VDPBF16PS", rowsBF16x16)
+	set512  = simd512.set("avx512", "AVX-512, f32 multiply-adds", rowsF32x16)
+	setAVX2 = simdAVX2.set("avx2", "AVX2 with FMA, f32 multiply-adds", rowsF32x8)
+)
+
+func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs)) *set {
+	return &set{name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, rows: rows}
+}
+
+func archEntries() []entry {
+	return []entry{
+		{set: setBF16, missing: func() string { return lacks(avx512Needs(), cpu.X86.HasAVX512BF16, "AVX512_BF16") }},
+		{set: set512, missing: avx512Needs},
+		{set: setAVX2, missing: func() string { return lacks("", cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C(), "AVX2, FMA or F16C") }},
+	}
+}
+
+func avx512Needs() string {
+	x := &cpu.X86
+	return lacks("", x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX2 && x.HasFMA && hasF16C(), "AVX-512 (F, BW, DQ, VL)")
+}
+
+// lacks adds a missing feature to what is missing before it.
+func lacks(before string, has bool, name string) string {
+	switch {
+	case before != "":
+		return before
+	case has:
+		return ""
+	}
+	return name
+}
+
+// hideTile is hide for tile arguments.
+func hideTile(a *tileArgs) *tileArgs {
+	u := uintptr(unsafe.Pointer(a))
+	return *(**tileArgs)(unsafe.Pointer(&u))
+}

@@ -5,27 +5,26 @@ package kernel
 const (
 	chunkK    = 384 // k per decoded chunk of a panel (a multiple of 32)
 	chunkN    = 384 // rows of W per decoded, transposed chunk (a multiple of 64)
-	tileRows  = 16  // most rows of a register tile
 	chunkWide = max(chunkK, chunkN)
+	tileRows  = 16 // most rows of a register tile
 )
 
 // scratch is a worker's private memory.
 type scratch struct {
-	w     []byte    // decoded weights: chunk x 64 values of 4 bytes
+	w, w2 []byte    // decoded weights: chunk x 64 values of 4 bytes, of 2 bytes
 	a     []float32 // widened left-hand rows (sets without bf16 multiply): tileRows x chunk
-	edge  []float32 // tileRows x 64: destination of ragged columns
-	tile  []float32 // tileRows x 64: block sums in flight
-	block []float32 // scales and minima of a block, widened: 2 x 64
+	edge  []float32 // tileRows x 64: destination of columns that end within a vector
 
-	mul   panelTask // the task at hand: kept here so that it is not allocated
+	// The tasks at hand: kept here so that they are not allocated.
+	mul   panelTask
 	mulT  panelTTask
 	outer outerArgs
+	archScratch
 }
 
 func (s *scratch) init() {
 	s.w = alignedBytes(chunkWide * panelCols * 4)
+	s.w2 = alignedBytes(chunkWide * panelCols * 2)
 	s.a = alignedF32(tileRows * chunkWide)
 	s.edge = alignedF32(tileRows * panelCols)
-	s.tile = alignedF32(tileRows * panelCols)
-	s.block = alignedF32(2 * panelCols)
 }

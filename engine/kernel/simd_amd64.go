@@ -1,0 +1,168 @@
+package kernel
+
+import "unsafe"
+
+// simd is what the assembly kernel sets share: which tiles they multiply with.
+type simd struct {
+	bf16  tiling // bf16 mode
+	f32   tiling // f32 mode
+	fused bool   // few rows: decode in registers
+	outer *[2][4][9]func(*tileArgs)
+}
+
+// fusedUpTo is the number of rows up to which decoding a quantised panel anew
+// for each tile of rows costs less than decoding it to memory first.
+const fusedUpTo = 2 * 5
+
+// panel is MatMul on one panel.
+func (v *simd) panel(s *scratch, t *panelTask) {
+	if t.w.K == 0 {
+		clearUnless(t.accumulate, t.dst, t.ldd, t.a.Rows, t.cols)
+		return
+	}
+	switch f := t.w.Format; {
+	case f == FormatF32:
+		v.plainF32(s, t)
+	case f == FormatBF16:
+		v.plainBF16(s, t)
+	case v.fused && t.a.Rows <= fusedUpTo:
+		fusedPanel(s, t)
+	default:
+		v.quantised(s, t)
+	}
+}
+
+func clearUnless(keep bool, dst []float32, ldd, rows, cols int) {
+	if !keep {
+		for r := range rows {
+			clear(dst[r*ldd : r*ldd+cols])
+		}
+	}
+}
+
+// job is the part of a tileJob that no chunk changes.
+func (s *scratch) job(dst []float32, ldd int, rows, cols int) *tileJob {
+	j := &s.tiles
+	*j = tileJob{c: dst, ldc: ldd, rows: rows, cols: cols}
+	return j
+}
+
+func (v *simd) plainF32(s *scratch, t *panelTask) {
+	j := s.job(t.dst, t.ldd, t.a.Rows, t.cols)
+	j.lda, j.ldb = t.a.Stride*4, t.w.width(t.panel)*4
+	b := ptr(t.w.bytes(t.panel))
+	for k := 0; k < t.w.K; k += chunkK {
+		j.steps = min(chunkK, t.w.K-k)
+		j.a, j.b = ptr(t.a.F[k:]), unsafe.Add(b, k*j.ldb)
+		j.accumulate = t.accumulate || k > 0
+		v.f32.run(s, j)
+	}
+}
+
+func (v *simd) plainBF16(s *scratch, t *panelTask) {
+	j := s.job(t.dst, t.ldd, t.a.Rows, t.cols)
+	width := t.w.width(t.panel)
+	j.lda = t.a.Stride * 2
+	b := ptr(t.w.bytes(t.panel))
+	for k := 0; k < t.w.K; k += chunkK {
+		pairs := (min(chunkK, t.w.K-k) + 1) / 2
+		v.pairs(s, j, pairs, unsafe.Add(b, k/2*width*4), width)
+		j.a = ptr(t.a.B[k:])
+		j.accumulate = t.accumulate || k > 0
+		v.bf16.run(s, j)
+	}
+}
+
+// pairs points j at count pairs of a bf16 panel, widened where the set must.
+func (v *simd) pairs(s *scratch, j *tileJob, count int, b unsafe.Pointer, width int) {
+	j.steps, j.b, j.ldb = count, b, width*4
+	if v.bf16.widenA {
+		widenPanel(s, ptr(s.w), b, count, width*4, width/laneCols)
+		j.steps, j.b, j.ldb = 2*count, ptr(s.w), panelCols*4
+	}
+}
+
+func (v *simd) quantised(s *scratch, t *panelTask) {
+	j := s.job(t.dst, t.ldd, t.a.Rows, t.cols)
+	blocks := t.w.K / blockK
+	j.lda, j.b, j.ldb = t.a.Stride*2, ptr(s.w), panelCols*4
+	j.min, j.lds, j.ldsums = t.w.Format == FormatQ4Min, t.w.block, blocks*4
+	for b := 0; b < blocks; b += chunkK / blockK {
+		j.blocks = min(chunkK/blockK, blocks-b)
+		if v.bf16.widenA {
+			decodeF32(s, t.w, t.panel, b, j.blocks)
+		} else {
+			decodePairs(s, t.w, t.panel, b, j.blocks)
+		}
+		j.a, j.scale = ptr(t.a.B[b*blockK:]), ptr(t.w.scales(t.w.blockAt(t.panel, b)))
+		if j.min {
+			j.sums = ptr(t.sums[b:])
+		}
+		j.accumulate = t.accumulate || b > 0
+		v.bf16.run(s, j)
+	}
+}
+
+// fusedPanel multiplies few rows with a quantised panel, decoding in registers.
+func fusedPanel(s *scratch, t *panelTask) {
+	args := &s.args
+	blocks := t.w.K / blockK
+	tiles := (t.a.Rows + 4) / 5
+	for i, r := 0, 0; i < tiles; i++ {
+		mr := (t.a.Rows - r + tiles - i - 1) / (tiles - i)
+		dst := t.dst[r*t.ldd:]
+		*args = tileArgs{c: ptr(dst), ldc: t.ldd * 4, a: ptr(t.a.B[r*t.a.Stride:]), lda: t.a.Stride * 2,
+			b: ptr(t.w.bytes(t.panel)), k: blocks, ldsums: blocks * 4, table: codeTable(t.w.Format)}
+		if t.w.Format == FormatQ4Min {
+			args.sums = ptr(t.sums[r*blocks:])
+		}
+		if !t.accumulate {
+			args.zero = 1
+		}
+		if t.cols < panelCols {
+			copyRows(s.edge, panelCols, dst, t.ldd, mr, t.cols)
+			args.c, args.ldc = ptr(s.edge), panelCols*4
+		}
+		fusedTiles[t.w.Format][mr](args)
+		if t.cols < panelCols {
+			copyRows(dst, t.ldd, s.edge, panelCols, mr, t.cols)
+		}
+		r += mr
+	}
+}
+
+// block is MulBlock. It knows no worker, so it borrows scratch memory.
+func (v *simd) block(dst []float32, ldd int, a Operand, b Block, accumulate bool) {
+	if b.K == 0 {
+		clearUnless(accumulate, dst, ldd, a.Rows, b.N)
+		return
+	}
+	s, slot := borrowScratch()
+	defer returnScratch(s, slot)
+	for c := 0; c < b.N; c += panelCols {
+		cols := min(panelCols, b.N-c)
+		j := s.job(dst[c:], ldd, a.Rows, cols)
+		for k := 0; k < b.K; k += chunkK {
+			count := min(chunkK, b.K-k)
+			j.accumulate = accumulate || k > 0
+			if a.Mode == F32 {
+				j.a, j.lda = ptr(a.F[k:]), a.Stride*4
+				j.b, j.ldb, j.steps = ptr(b.F[k*b.N+c:]), b.N*4, count
+				v.f32.run(s, j)
+				continue
+			}
+			j.a, j.lda = ptr(a.B[k:]), a.Stride*2
+			v.blockPairs(s, j, count/2, ptr(b.B[k*b.N+2*c:]), b.N, cols)
+			v.bf16.run(s, j)
+		}
+	}
+}
+
+// blockPairs is pairs for a block of n columns of which cols are wanted.
+func (v *simd) blockPairs(s *scratch, j *tileJob, count int, b unsafe.Pointer, n, cols int) {
+	j.steps, j.b, j.ldb = count, b, n*4
+	if v.bf16.widenA {
+		widenPanel(s, ptr(s.w), b, count, n*4, cols/laneCols)
+		j.steps, j.b, j.ldb = 2*count, ptr(s.w), panelCols*4
+	}
+}

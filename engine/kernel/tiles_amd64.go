@@ -1,0 +1,161 @@
+package kernel
+
+import "unsafe"
+
+// tileArgs are the arguments of an assembly tile, which reads them by offset
+// and may change k. Strides are in bytes.
+type tileArgs struct {
+	c      unsafe.Pointer // destination, f32
+	ldc    int
+	a      unsafe.Pointer // left side: 4 bytes (a pair of bf16 or one f32) per step
+	lda    int
+	b      unsafe.Pointer // right side: 4 bytes per column and step
+	ldb    int            // from step to step
+	k      int            // steps, or blocks of 32 for quantised panels
+	scale  unsafe.Pointer // f16 scales of the first block, minima 128 bytes on
+	lds    int            // from block to block
+	sums   unsafe.Pointer // row 0's sum of the first block
+	ldsums int            // from row to row
+	zero   int            // not 0: start from zero instead of c
+	table  unsafe.Pointer // decoding table
+}
+
+// tileSet is a family of tiles for one way to multiply.
+type tileSet struct {
+	plain    [5][17]func(*tileArgs) // by vectors and rows
+	scale    [7]func(*tileArgs)     // quantised panel, by rows
+	scaleMin [7]func(*tileArgs)     // the same with minima
+}
+
+// tiling is a tileSet with the shape of its tiles.
+type tiling struct {
+	tiles    *tileSet
+	vecCols  int  // columns of a vector: 16 or 8
+	maxCols  int  // columns of the widest tile: 64 or 16
+	widenA   bool // left sides are bf16 and must be widened to f32 first
+	stepSize int  // values of k in one step: 2 (pairs) or 1
+}
+
+// tileJob is a run of tiles: rows x cols of c, over one chunk of k. Strides in
+// bytes, as in tileArgs.
+type tileJob struct {
+	c           []float32
+	ldc         int // values
+	a           unsafe.Pointer
+	lda         int
+	rows, cols  int
+	b           unsafe.Pointer
+	ldb         int
+	steps       int // of the plain tiles
+	blocks      int // of the quantised tiles; 0: plain
+	scale, sums unsafe.Pointer
+	lds, ldsums int
+	min         bool
+	accumulate  bool
+}
+
+// run cuts the job into tiles. Whole vectors are written in place; columns that
+// end within a vector go through s.edge.
+func (t *tiling) run(s *scratch, j *tileJob) {
+	args := &s.args
+	for r := 0; r < j.rows; {
+		mr := t.height(j, j.rows-r, min(j.cols, t.maxCols))
+		*args = tileArgs{a: unsafe.Add(j.a, r*j.lda), lda: j.lda}
+		if t.widenA {
+			t.widen(s, args, mr, j)
+		}
+		for c := 0; c < j.cols; c += t.maxCols {
+			t.tile(s, j, args, r, mr, c)
+		}
+		r += mr
+	}
+}
+
+// tile runs one tile of mr rows from row r, columns from c.
+func (t *tiling) tile(s *scratch, j *tileJob, args *tileArgs, r, mr, c int) {
+	cols := min(j.cols-c, t.maxCols)
+	whole := (cols + laneCols - 1) &^ (laneCols - 1)
+	if j.blocks > 0 {
+		whole = t.maxCols
+	}
+	dst, ldc := j.c[r*j.ldc+c:], j.ldc
+	edge := whole != cols
+	if edge {
+		ldc = panelCols
+		if j.accumulate {
+			copyRows(s.edge, ldc, dst, j.ldc, mr, cols)
+		}
+		args.c = ptr(s.edge)
+	} else {
+		args.c = ptr(dst)
+	}
+	args.ldc = ldc * 4
+	args.b, args.ldb = unsafe.Add(j.b, c*4), j.ldb
+	args.zero = 0
+	if !j.accumulate {
+		args.zero = 1
+	}
+	if j.blocks > 0 {
+		args.k, args.lds, args.ldsums = j.blocks, j.lds, j.ldsums
+		args.scale = unsafe.Add(j.scale, c*2)
+		if j.min {
+			args.sums = unsafe.Add(j.sums, r*j.ldsums)
+			t.tiles.scaleMin[mr](args)
+		} else {
+			t.tiles.scale[mr](args)
+		}
+	} else {
+		args.k = j.steps
+		nv := whole / t.vecCols
+		f := t.tiles.plain[nv][mr]
+		f(args)
+	}
+	if edge {
+		copyRows(dst, j.ldc, s.edge, ldc, mr, cols)
+	}
+}
+
+// height is the tallest tile for the rows that are left; two nearly equal
+// tiles replace a full and a low one.
+func (t *tiling) height(j *tileJob, left, cols int) int {
+	const tallest = 6 // of the widest tiles, which have every height
+	nv := (cols + laneCols - 1) / laneCols * laneCols / t.vecCols
+	if j.blocks > 0 || nv*t.vecCols == t.maxCols {
+		if left > tallest && left < 2*tallest {
+			return (left + 1) / 2
+		}
+		return min(left, tallest)
+	}
+	h := min(left, tileRows)
+	for t.tiles.plain[nv][h] == nil {
+		h--
+	}
+	return h
+}
+
+// widen copies mr rows of bf16 to s.a as f32, the odd value of a pair first,
+// and points args at the copy.
+func (t *tiling) widen(s *scratch, args *tileArgs, mr int, j *tileJob) {
+	values := j.steps
+	if j.blocks > 0 {
+		values = j.blocks * blockK
+	}
+	for r := range mr {
+		src, dst := unsafe.Add(args.a, r*args.lda), s.a[r*chunkWide:]
+		if n := values / 8; n > 0 {
+			s.dec = decodeArgs{dst: ptr(dst), src: src, count: n}
+			widenRow(&s.dec)
+		}
+		tail := u16At(src, values)
+		for i := values &^ 7; i < values; i += 2 {
+			dst[i], dst[i+1] = F32FromBF16(tail[i+1]), F32FromBF16(tail[i])
+		}
+	}
+	args.a, args.lda = ptr(s.a), chunkWide*4
+}
+
+func copyRows(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+	for r := range rows {
+		copy(dst[r*ldd:r*ldd+cols], src[r*lds:])
+	}
+}
