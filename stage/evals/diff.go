@@ -89,8 +89,8 @@ func diffTokens(a, b []string) []segment {
 	return out
 }
 
-// join puts neighbours of one kind together, and a lone space or mark between
-// two different pieces with them, so that changed phrases read as one.
+// join puts neighbours of one kind together, and a lone space between two
+// replaced words with both, so that a changed phrase reads as one.
 func join(segs []segment) []segment {
 	var extra, missing string
 	var out []segment
@@ -109,13 +109,9 @@ func join(segs []segment) []segment {
 			extra += s.Text
 		case s.Kind == "missing":
 			missing += s.Text
-		case s.Text == " " && (extra != "" || missing != "") && i+1 < len(segs) && segs[i+1].Kind != "same":
-			if extra != "" {
-				extra += s.Text
-			}
-			if missing != "" {
-				missing += s.Text
-			}
+		case s.Text == " " && extra != "" && missing != "" && i+1 < len(segs) && segs[i+1].Kind != "same":
+			extra += s.Text
+			missing += s.Text
 		default:
 			flush()
 			if n := len(out); n > 0 && out[n-1].Kind == "same" {

@@ -23,7 +23,7 @@ type view struct {
 	AllTags []string
 	Lineage []Lineage
 	Footer  string
-	Level   string
+	Level   float64 // of the intervals
 }
 
 type verdictView struct {
@@ -78,7 +78,7 @@ func metricLabel(name string) string {
 
 func newView(r dlm.Report, o HTMLOptions) (view, error) {
 	v := view{Title: o.Title, Primary: r.Primary, Report: r, Metrics: metricOrder(r), Footer: tableFooter(r)}
-	v.System = commonSystem(r)
+	v.System, v.Level = commonSystem(r), DefaultLevel
 	if v.Title == "" {
 		v.Title = "Evaluation"
 	}
@@ -95,6 +95,9 @@ func newView(r dlm.Report, o HTMLOptions) (view, error) {
 			av.Focus = "baseline"
 		}
 		v.Arms = append(v.Arms, av)
+		if m, ok := a.Metric(r.Primary); ok {
+			v.Level = m.Level
+		}
 	}
 	for _, m := range v.Metrics {
 		if t, ok := newTagTable(r, m); ok {
