@@ -86,12 +86,24 @@ func New(m *model.Model, pieces Pieces, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Bytes says what the engine's buffers take at most, by use.
-func (e *Engine) Bytes() map[string]int64 {
-	return map[string]int64{
-		"cache":  int64(e.pool.Limit()) * e.pool.Shape().BlockBytes(),
-		"logits": int64(len(e.logits)) * 4,
+// Need is the memory that running reqs together takes besides weights and
+// adapters: cache, pass and logits, in bytes.
+func (e *Engine) Need(reqs []Request) int64 {
+	c, blocks, rank := e.m.Config(), 0, e.rank
+	for _, r := range reqs {
+		n := c.MaxSeq
+		if r.MaxTokens > 0 {
+			n = min(n, len(r.IDs)+r.MaxTokens)
+		}
+		blocks += kv.BlocksFor(n)
+		rank = max(rank, rankOf(r.Adapter, c.Layers))
 	}
+	bytes := int64(min(blocks, e.pool.Limit())) * e.pool.Shape().BlockBytes()
+	bytes += int64(len(e.logits)+e.m.Exec().Threads()*3*c.Vocab) * 4 // logits, samplers
+	for _, b := range model.PassBytes(c, e.m.Mode(), e.o.MaxTokens, rank, false, e.m.Exec().Threads()) {
+		bytes += b
+	}
+	return bytes
 }
 
 // Add puts a request into the waiting line. emit, when not nil, is called with

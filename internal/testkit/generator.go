@@ -153,13 +153,14 @@ func generateMaxTokens(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
 
 // generateStops takes a greedy answer and asks again with a piece of it as stop string.
 func generateStops(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
-	for _, p := range prompts[:3] {
+	checked := 0
+	for _, p := range prompts {
 		whole := generate(t, g, ask(p, dlm.Sampling{MaxTokens: 16}))[0]
-		runes := []rune(whole.Text)
-		if len(runes) < 6 {
+		stop := stopIn(whole.Text)
+		if stop == "" {
 			continue
 		}
-		stop := string(runes[len(runes)/2 : len(runes)/2+3])
+		checked++
 		r := ask(p, dlm.Sampling{MaxTokens: 16, Stop: []string{"never in a text \x01", stop}})
 		shown := ""
 		out, err := g.Generate(context.Background(), []dlm.GenerateRequest{r}, func(_ int, tok dlm.Token) { shown += tok.Text })
@@ -171,6 +172,21 @@ func generateStops(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
 			t.Errorf("stop string %q of %q: text %q, shown %q, finish %q; expected %q", stop, whole.Text, out[0].Text, shown, out[0].Finish, before)
 		}
 	}
+	if checked == 0 {
+		t.Error("no answer holds two whole characters side by side")
+	}
+}
+
+// stopIn returns two characters that stand side by side in the text, from its
+// middle on if possible. U+FFFD is none: it stands for bytes that are no character.
+func stopIn(text string) string {
+	runes := []rune(text)
+	for k := range runes {
+		if i := (k + len(runes)/2) % len(runes); i+1 < len(runes) && runes[i] != utf8.RuneError && runes[i+1] != utf8.RuneError {
+			return string(runes[i : i+2])
+		}
+	}
+	return ""
 }
 
 func generateSeeds(t *testing.T, g dlm.Generator, _ GeneratorOptions) {

@@ -1,0 +1,107 @@
+package native
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"dlm/engine/lora"
+	"dlm/engine/model"
+)
+
+// loaded is an adapter in memory.
+type loaded struct {
+	a     *lora.Adapter
+	stamp [3]fileStamp // of the folder's files when they were read
+}
+
+// fileStamp tells a file that was written anew.
+type fileStamp struct {
+	size int64
+	time time.Time
+}
+
+// adapter returns the adapter in dir, nil for the base itself. A folder is read
+// once, and again when its files have changed. Callers hold n.mu.
+//
+// It fails closed (engine law 8): every tensor must bind, the folder must name
+// this base, tokenizer and template, and a probe prompt must move.
+func (n *Native) adapter(dir string) (model.Adapter, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	stamp := stampOf(path)
+	if l := n.adapters[path]; l != nil && l.stamp == stamp {
+		return l.a, nil
+	}
+	delete(n.adapters, path)
+	a, err := lora.Load(dir, n.m, n.id)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.probe(a); err != nil {
+		return nil, fmt.Errorf("adapter %s refused: %w", dir, err)
+	}
+	n.adapters[path] = &loaded{a: a, stamp: stamp}
+	return a, nil
+}
+
+func stampOf(dir string) (s [3]fileStamp) {
+	for i, f := range []string{lora.ConfigFile, lora.WeightsFile, lora.IdentityFile} {
+		if info, err := os.Stat(filepath.Join(dir, f)); err == nil {
+			s[i] = fileStamp{info.Size(), info.ModTime()}
+		}
+	}
+	return s
+}
+
+// CheckAdapter loads the adapter in dir as serving would.
+func (n *Native) CheckAdapter(dir string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, err := n.adapter(dir)
+	return err
+}
+
+// ImportAdapter binds a PEFT folder that names no base to this one, on the
+// user's word, and writes it to out. All checks are made but that of the hash.
+func (n *Native) ImportAdapter(dir, out string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a, err := lora.LoadForeign(dir, n.m)
+	if err != nil {
+		return err
+	}
+	if err := n.probe(a); err != nil {
+		return fmt.Errorf("adapter %s refused: %w", dir, err)
+	}
+	return a.Save(out, n.id)
+}
+
+// probe compares the last logits of a short prompt with and without the adapter.
+func (n *Native) probe(a *lora.Adapter) error {
+	ids := n.plain("Hello, how are you?")
+	v := n.m.Config().Vocab
+	logits := make([]float32, 2*v)
+	p := n.m.NewPass(2*len(ids), a.Config().Rank, false)
+	if err := p.Forward([]model.Segment{{IDs: ids}, {IDs: ids, Adapter: a}}); err != nil {
+		return err
+	}
+	p.LogitsRows(logits, []int{len(ids) - 1, 2*len(ids) - 1})
+	base, adapted := logits[:v], logits[v:]
+	for i, l := range adapted {
+		if l-l != 0 {
+			return fmt.Errorf("a probe prompt gave the logit %v for token %d; the adapter is damaged or its training diverged", l, i)
+		}
+	}
+	if slices.Equal(base, adapted) && !a.Zero() {
+		return fmt.Errorf("a probe prompt gave exactly the base's logits although its B matrices are not zero; it would be served as the base itself (is its scale zero, or are its values below bf16's resolution?)")
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package native
+
+import (
+	"dlm"
+	"dlm/engine/kernel"
+	"dlm/engine/lora"
+	"dlm/engine/weights"
+)
+
+// Identity is what an adapter is bound to: base, tokenizer, template, stop tokens.
+func (n *Native) Identity() lora.BaseIdentity { return n.id }
+
+// Digest names the base's weights.
+func (n *Native) Digest() dlm.Digest { return dlm.Digest(n.id.BaseHash) }
+
+// Config returns the shapes of the base.
+func (n *Native) Config() weights.Config { return n.m.Config() }
+
+// Path returns where the base lies.
+func (n *Native) Path() string { return n.path }
+
+// Kernels returns the name of the kernel set in use.
+func (n *Native) Kernels() string { return n.x.Name() }
+
+// Threads returns the number of worker threads in use.
+func (n *Native) Threads() int { return n.x.Threads() }
+
+// Precision returns "bf16" or "f32".
+func (n *Native) Precision() string {
+	if n.m.Mode() == kernel.F32 {
+		return "f32"
+	}
+	return "bf16"
+}
+
+// WeightBytes is the memory that the packed weights take.
+func (n *Native) WeightBytes() int64 { return n.m.Bytes() }
+
+// HasTemplate reports whether the base has a chat template.
+func (n *Native) HasTemplate() bool { return n.tmpl != nil }

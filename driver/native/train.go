@@ -1,0 +1,211 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"dlm"
+	"dlm/engine/infer"
+	"dlm/engine/lora"
+	"dlm/engine/train"
+)
+
+// sampleTokens is the most that a sample prompt is answered with while training.
+const sampleTokens = 96
+
+// Plan says what a job will cost. With Options.ProbePlan it measures the speed
+// of one pass on this machine, which takes about as long as a step.
+func (n *Native) Plan(ctx context.Context, job dlm.TrainJob) (dlm.TrainPlan, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	j, err := n.prepare(job)
+	if err != nil {
+		return dlm.TrainPlan{}, err
+	}
+	p, err := train.Preview(n.m, j.adapter, j.data, j.held, j.cfg)
+	if err != nil {
+		return dlm.TrainPlan{}, err
+	}
+	plan := dlm.TrainPlan{
+		Kernels: p.Kernels, Threads: p.Threads, Examples: p.Examples, Tokens: p.Tokens, LossTokens: p.LossTokens,
+		Steps: p.Steps, Parameters: p.Parameters, MicroTokens: p.MicroTokens,
+		Bytes: p.Bytes, PeakBytes: p.PeakBytes, Warnings: p.Warnings,
+	}
+	if !n.o.ProbePlan {
+		return plan, nil
+	}
+	if plan.TokensPerSec, err = train.Probe(ctx, n.m, j.adapter, j.data, j.cfg); err != nil {
+		return dlm.TrainPlan{}, err
+	}
+	plan.Seconds = float64(plan.Tokens) / plan.TokensPerSec
+	return plan, nil
+}
+
+// Train runs or resumes a job and writes the adapter folder job.Out. Other
+// calls that compute wait until it is done.
+func (n *Native) Train(ctx context.Context, job dlm.TrainJob, emit func(dlm.TrainEvent)) (dlm.TrainResult, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if job.Dir == "" || job.Out == "" {
+		return dlm.TrainResult{}, fmt.Errorf("training needs a working folder for its checkpoints and a folder to write the adapter to")
+	}
+	j, err := n.prepare(job)
+	if err != nil {
+		return dlm.TrainResult{}, err
+	}
+	var forward func(train.Event)
+	if emit != nil {
+		forward = func(e train.Event) { emit(event(e)) }
+	}
+	r, err := train.Run(ctx, n.m, j.adapter, j.data, j.held, j.cfg, job.Dir, forward)
+	if err != nil {
+		return dlm.TrainResult{}, err
+	}
+	if err := n.probe(j.adapter); err != nil {
+		return dlm.TrainResult{}, fmt.Errorf("the trained adapter was not written: %w", err)
+	}
+	if err := j.adapter.Save(job.Out, n.id); err != nil {
+		return dlm.TrainResult{}, err
+	}
+	return dlm.TrainResult{
+		Dir: job.Out, Steps: r.Steps, Loss: r.Loss, EvalLoss: r.EvalLoss, BestStep: r.BestStep,
+		Tokens: r.Tokens, Seconds: r.Seconds, PeakBytes: r.PeakBytes, Resumed: r.Resumed,
+	}, nil
+}
+
+func event(e train.Event) dlm.TrainEvent {
+	return dlm.TrainEvent{
+		Kind: e.Kind, Step: e.Step, Steps: e.Steps, Epoch: e.Epoch, Loss: e.Loss, LR: e.LR, GradNorm: e.GradNorm,
+		Tokens: e.Tokens, TokPerSec: e.TokPerSec, Left: e.Left, Best: e.Best, Sample: e.Sample, Text: e.Text, Path: e.Path,
+	}
+}
+
+// job is a dlm.TrainJob as the engine takes it.
+type job struct {
+	adapter    *lora.Adapter
+	data, held []train.Example
+	cfg        train.Config
+}
+
+// prepare checks a job and turns its rows into ids. Callers hold n.mu.
+func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
+	r := in.Recipe
+	if r.Method != "" && r.Method != "sft" {
+		return j, fmt.Errorf("method %q: this engine trains sft", r.Method)
+	}
+	if r.Precision != "" && r.Precision != n.Precision() {
+		return j, fmt.Errorf("the recipe asks for precision %s, but the base is loaded in %s", r.Precision, n.Precision())
+	}
+	modules, err := lora.ParseModules(r.TargetModules)
+	if err != nil {
+		return j, err
+	}
+	lc := lora.Config{Rank: r.Rank, Alpha: r.Alpha, Dropout: r.Dropout, RSLoRA: r.RSLoRA, Modules: modules}
+	if err := lc.Validate(); err != nil {
+		return j, err
+	}
+	if j.data, err = n.examples("training", in.Rows, r); err != nil {
+		return j, err
+	}
+	if j.held, err = n.examples("held-out", in.Held, r); err != nil {
+		return j, err
+	}
+	j.cfg = train.Config{
+		Epochs: r.Epochs, MaxSteps: r.MaxSteps, BatchSize: r.BatchSize, MaxLen: r.MaxLen,
+		Packing: r.Packing, MicroBatch: r.MicroBatch,
+		LR: r.LR, Schedule: r.Schedule, Warmup: r.Warmup, WeightDecay: r.WeightDecay, ClipNorm: r.ClipNorm,
+		Seed: r.Seed, Shuffle: r.Shuffle,
+		EvalEvery: r.EvalEvery, SampleEvery: r.SampleEvery, SaveEvery: r.SaveEvery, KeepBest: r.KeepBest,
+		Base: n.id.BaseHash, Code: n.o.Code,
+	}
+	j.adapter = lora.New(n.m, lc, r.Seed)
+	if len(in.Samples) > 0 {
+		err = n.sampling(&j, in.Samples)
+	}
+	return j, err
+}
+
+// sampling lets the run answer prompts with the adapter as it learns.
+func (n *Native) sampling(j *job, prompts [][]dlm.Message) error {
+	e, err := n.infer()
+	if err != nil {
+		return err
+	}
+	reqs := make([]infer.Request, len(prompts))
+	for i, msgs := range prompts {
+		ids, err := n.prompt(msgs, "")
+		if err != nil {
+			return fmt.Errorf("sample prompt %d: %w", i+1, err)
+		}
+		reqs[i] = infer.Request{IDs: ids, Adapter: j.adapter, StopIDs: n.id.StopIDs, MaxTokens: sampleTokens}
+	}
+	j.cfg.CacheBytes = e.Need(reqs)
+	j.cfg.Sample = func(ctx context.Context, _ int) ([]string, error) {
+		out, err := n.generate(ctx, reqs, nil)
+		if err != nil {
+			return nil, err
+		}
+		texts := make([]string, len(out))
+		for i, c := range out {
+			texts[i] = c.Text
+		}
+		return texts, nil
+	}
+	return nil
+}
+
+// examples turns rows into ids and masks, and refuses what would teach
+// something else than meant (engine law 7): a completion that is cut, and an
+// end of turn that no row trains. what names the set of rows.
+func (n *Native) examples(what string, rows []dlm.Row, r dlm.Recipe) ([]train.Example, error) {
+	var cut, bad []string
+	ends, wanted := 0, false
+	out := make([]train.Example, len(rows))
+	for i, row := range rows {
+		e, err := n.Encode(row, r.MaxLen)
+		if err != nil {
+			bad = append(bad, err.Error())
+			continue
+		}
+		if e.Truncated {
+			cut = append(cut, rowName(row))
+		}
+		wanted = wanted || e.EndOfTurn >= 0
+		for t, id := range e.IDs {
+			if e.Mask[t] && id == e.EndOfTurn {
+				ends++
+			}
+		}
+		out[i] = train.Example{ID: exampleID(row, i), IDs: e.IDs, Mask: e.Mask}
+	}
+	switch {
+	case len(bad) > 0:
+		return nil, fmt.Errorf("%d %s rows cannot be trained on: %s", len(bad), what, list(bad))
+	case len(cut) > 0 && !r.Truncate:
+		return nil, fmt.Errorf("%d %s rows have completions that do not fit %d tokens: %s; raise max_len, shorten them, or accept it with truncate",
+			len(cut), what, n.maxLen(r.MaxLen), list(cut))
+	case len(rows) > 0 && wanted && ends == 0:
+		return nil, fmt.Errorf("no %s row trains the token that ends a turn, so answers would never end; is every completion cut, or does the chat template write no end of turn?", what)
+	}
+	return out, nil
+}
+
+func exampleID(row dlm.Row, i int) string {
+	switch {
+	case row.ID != "":
+		return row.ID
+	case row.File != "":
+		return rowName(row)
+	}
+	return fmt.Sprintf("row %d", i+1)
+}
+
+// list joins at most five entries.
+func list(s []string) string {
+	const shown = 5
+	if len(s) > shown {
+		return strings.Join(s[:shown], "; ") + fmt.Sprintf("; and %d more", len(s)-shown)
+	}
+	return strings.Join(s, "; ")
+}
