@@ -16,7 +16,8 @@ type segment struct {
 const maxDiffTokens = 1200
 
 // diffText marks what differs between a completion and the target, by words.
-// Very long texts are not compared: they come back as one piece.
+// Very long texts, and texts that share little, are not compared: the
+// completion comes back as one piece.
 func diffText(completion, target string) []segment {
 	if completion == target {
 		return []segment{{"same", completion}}
@@ -25,7 +26,34 @@ func diffText(completion, target string) []segment {
 	if len(a) > maxDiffTokens || len(b) > maxDiffTokens {
 		return []segment{{"same", completion}}
 	}
-	return join(diffTokens(a, b))
+	segs := diffTokens(a, b)
+	if !alike(segs, completion, target) {
+		return []segment{{"same", completion}}
+	}
+	return join(segs)
+}
+
+// alike says whether enough letters are shared for the marks to tell anything:
+// prose against a record would be a patchwork.
+func alike(segs []segment, completion, target string) bool {
+	shared := 0
+	for _, s := range segs {
+		if s.Kind == "same" {
+			shared += letters(s.Text)
+		}
+	}
+	return 3*shared >= max(letters(completion), letters(target))
+}
+
+// letters counts letters and digits.
+func letters(s string) int {
+	n := 0
+	for _, r := range s {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			n++
+		}
+	}
+	return n
 }
 
 // pieces splits text into words, runs of space, and single other characters.

@@ -144,6 +144,9 @@ func newAnswer(a dlm.Arm, s dlm.Sample, metric string) answerView {
 	}
 	for _, name := range sortedKeys(s.Scores) {
 		sc := s.Scores[name]
+		if sc.Ratio && sc.Den == 0 && !sc.Unscored {
+			continue // nothing to count in this sample
+		}
 		text := fmt.Sprintf("%.0f", 100*sc.Value)
 		if sc.Unscored {
 			text = "unscored"

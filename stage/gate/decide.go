@@ -39,7 +39,8 @@ type Side struct {
 }
 
 // DecideReports is Decide for arms of two reports, which must be of the same
-// golden set and base.
+// golden set. Without o.Metric the candidate's primary metric is taken. The
+// bases may differ: a gate also guards a change of base.
 func DecideReports(candidate, baseline Side, o Options) (dlm.Verdict, error) {
 	if candidate.Report.Golden != baseline.Report.Golden {
 		return dlm.Verdict{}, fmt.Errorf("gate: the candidate was evaluated on golden set %s, the baseline on %s; evaluate both on the same version",
@@ -71,7 +72,8 @@ func findArm(s Side) (dlm.Arm, error) {
 }
 
 // BestBaseline returns the arm with the highest value of metric among those
-// without an adapter; the first of equals.
+// without an adapter; the first of equals. Picking it by its luck on these very
+// items makes the gate stricter for the candidate, never looser.
 func BestBaseline(r dlm.Report, metric string) (dlm.Arm, error) {
 	var best dlm.Arm
 	var value float64
