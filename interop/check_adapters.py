@@ -90,11 +90,11 @@ def main():
     for name, base, hf in zip(rest[::3], rest[1::3], rest[2::3]):
         tok = AutoTokenizer.from_pretrained(hf)
         compare(f"{name}: base", base, load(hf), tok, work)
-        for part in (peft_to_dlm, lambda *a: dlm_to_peft(*a, train)):
+        for what, part in (("PEFT to dlm", lambda: peft_to_dlm(name, base, hf, tok, work)), ("dlm to PEFT", lambda: dlm_to_peft(name, base, hf, tok, work, train))):
             try:
-                part(name, base, hf, tok, work)
+                part()
             except Exception as e:  # one failing base must not hide the others
-                check(f"{name}: {getattr(part, '__name__', 'dlm to PEFT')}", False, f"{type(e).__name__}: {e}")
+                check(f"{name}: {what}", False, f"{type(e).__name__}: {e}")
     done()
 
 

@@ -12,7 +12,7 @@ PY=${DLM_PYTHON:-}
 HF=${DLM_HF:-$cache/peers-hf}
 MODEL=${DLM_MODEL:-${DLM_TEST_MODEL:-}}
 [ -n "$MODEL" ] || MODEL=$(find "${DLM_CACHE:-$cache/models}" -iname '*smollm2*.gguf' 2>/dev/null | head -1)
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSITY=error PYTHONDONTWRITEBYTECODE=1
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSITY=error PYTHONDONTWRITEBYTECODE=1 PYTHONWARNINGS=ignore::FutureWarning
 
 die() { echo "$*" >&2; exit 2; }
 "$PY" -c 'import torch, transformers, peft, tokenizers, safetensors, gguf, numpy, scipy' 2>/dev/null ||
