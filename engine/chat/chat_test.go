@@ -194,6 +194,8 @@ func TestConversationsThatAreRefused(t *testing.T) {
 			[]Message{user("a"), answer("b")}, 0, "message 2 (assistant): the chat template has generation blocks, but none in this turn"},
 		{"cut content", "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[:8] }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
 			[]Message{user("abc<|im_end|>"), answer("b")}, 0, "special-token string"},
+		{"looks for a token", "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ 'X' if m.content.startswith('<|im_end|>') else m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+			[]Message{user("<|im_end|>"), answer("b")}, 0, "changes special-token strings inside a message"},
 	} {
 		_, _, err := template(t, c.template).Encode(c.msgs, c.from)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -207,6 +209,33 @@ func TestConversationsThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := spoken(tmpl, ids, mask); !slices.Equal(got, []string{"<think>x</think>b<|im_end|>"}) {
+		t.Errorf("the mask covers %q", got)
+	}
+}
+
+// A turn may hold its end-of-turn token more than once (a plan, then the answer);
+// the last one ends it.
+func TestTurnOfTwoParts(t *testing.T) {
+	tmpl := template(t, "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% if m.role == 'assistant' %}<|im_start|>final\n{{ m.content }}<|im_end|>{% endif %}\n\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+	ids, mask, err := tmpl.Encode([]Message{user("a"), answer("b<|im_end|>"), user("c"), answer("d")}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"b<|im_end|><|im_end|><|im_start|>final\nb<|im_end|><|im_end|>", "d<|im_end|><|im_start|>final\nd<|im_end|>"}
+	if got := spoken(tmpl, ids, mask); !slices.Equal(got, want) {
+		t.Errorf("the mask covers %q, want %q", got, want)
+	}
+}
+
+// An end-of-turn string inside a message is no end, also where the template
+// leaves the real one out.
+func TestTurnWithoutItsEnd(t *testing.T) {
+	tmpl := template(t, "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% if 'open' not in m.content %}<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+	ids, mask, err := tmpl.Encode([]Message{user("a"), answer("open<|im_end|>x")}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := spoken(tmpl, ids, mask); !slices.Equal(got, []string{"open<|im_end|>x"}) {
 		t.Errorf("the mask covers %q", got)
 	}
 }
@@ -230,7 +259,7 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 		{"open block", "{% generation %}x", "{% generation %} without {% endgeneration %}"},
 		{"closed twice", "{% endgeneration %}", "without its partner"},
 		{"always raises", "{{ raise_exception('not for chat') }}", "not for chat"},
-		{"forgets answers", "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}", "does not write the assistant's message"},
+		{"forgets answers", "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}", "does not write an assistant's message"},
 	} {
 		if _, err := New(c.source, smol(t), nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
@@ -260,5 +289,19 @@ func TestDates(t *testing.T) {
 	_, err = New("{{ strftime_now('%Y') }}{% for m in messages %}{{ m.content }}{% endfor %}", smol(t), nil)
 	if err == nil || !strings.Contains(err.Error(), `variable "now"`) {
 		t.Errorf("a template that insists on the date: %v", err)
+	}
+}
+
+// Switches of a template are booleans: the text "false" would be true to Jinja.
+func TestSwitches(t *testing.T) {
+	const source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}{% endif %}"
+	for value, want := range map[string]string{"true": "<think>", "false": "assistant\n", "": "assistant\n"} {
+		tmpl, err := New(source, smol(t), map[string]string{"enable_thinking": value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := tmpl.Render([]Message{user("a")}, true); err != nil || !strings.HasSuffix(text, want) {
+			t.Errorf("enable_thinking=%q: %q, %v", value, text, err)
+		}
 	}
 }

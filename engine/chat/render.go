@@ -230,7 +230,7 @@ func (t *Template) execute(msgs []Message, addGenerationPrompt bool, m markers) 
 		blockEnd:                jinja.NewString(string(m[blockClose])),
 	}
 	for name, v := range t.vars {
-		data[name] = jinja.NewString(v)
+		data[name] = variable(v)
 	}
 	out, err = t.compiled.RenderValues(data)
 	if err != nil {
@@ -241,4 +241,14 @@ func (t *Template) execute(msgs []Message, addGenerationPrompt bool, m markers) 
 		return "", fmt.Errorf("chat template: %w%s", err, hint)
 	}
 	return out, nil
+}
+
+// variable gives a template its switches (enable_thinking=false) as booleans
+// and everything else as text.
+func variable(v string) jinja.Value {
+	switch v {
+	case "true", "false":
+		return jinja.NewBool(v == "true")
+	}
+	return jinja.NewString(v)
 }

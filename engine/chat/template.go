@@ -40,8 +40,9 @@ type Template struct {
 
 // New compiles a chat template. vars are the variables that it may use beside
 // the messages: bos_token, eos_token and so on, the first two of which default
-// to those of the tokenizer. The variable "now" (a date, 2006-01-02) gives the
-// template a fixed today; without it a template falls back on its own.
+// to those of the tokenizer; "true" and "false" reach the template as booleans
+// (enable_thinking). The variable "now" (a date, 2006-01-02) gives the template
+// a fixed today; without it a template falls back on its own.
 func New(source string, tok *tokenizer.Tokenizer, vars map[string]string) (*Template, error) {
 	if strings.TrimSpace(source) == "" {
 		return nil, errors.New("the base model has no chat template; a base (not instruct) model needs one, or plain prompts and completions")
@@ -105,7 +106,7 @@ func (t *Template) probe() error {
 	}
 	at := strings.LastIndex(whole.s, answer)
 	if at < 0 {
-		return errors.New("chat template: it does not write the assistant's message")
+		return errors.New("chat template: it does not write an assistant's message that is plain text (templates for images or audio may want messages in parts, which is not supported)")
 	}
 	for _, id := range t.tok.EncodeSpecial(whole.s[at+len(answer):]) {
 		if t.tok.IsAdded(id) {

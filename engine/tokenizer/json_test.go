@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -111,5 +112,35 @@ func TestAddedSpans(t *testing.T) {
 	}
 	if got := tok.AddedSpans(text, tok.IsSpecial); len(got) != 2 {
 		t.Errorf("%d special spans, want 2", len(got))
+	}
+}
+
+// What JSON writes is read back as the same tokenizer.
+func TestJSONRoundTrip(t *testing.T) {
+	for name := range preTokenizers {
+		v := readTiny(t, name)
+		tok, err := FromJSON(v.Tokenizer, []byte(`{"bos_token": "<|begin|>", "eos_token": "<|end|>"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, cfg, err := tok.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := FromJSON(doc, cfg)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if again.Hash() != tok.Hash() || again.BOS() != tok.BOS() || again.EOS() != tok.EOS() || again.Pad() != tok.Pad() {
+			t.Errorf("%s: another tokenizer came back", name)
+		}
+		for _, c := range v.Cases {
+			if got := again.EncodeSpecial(c.Text); !slices.Equal(got, c.IDs) {
+				t.Errorf("%s: EncodeSpecial(%q) = %v, want %v", name, c.Text, got, c.IDs)
+			}
+		}
+		if doc2, cfg2, _ := again.JSON(); string(doc2) != string(doc) || string(cfg2) != string(cfg) {
+			t.Errorf("%s: other bytes the second time", name)
+		}
 	}
 }
