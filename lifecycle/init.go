@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -218,7 +217,7 @@ func (res *InitResult) split(o InitOptions, items int, f *fill) error {
 	s, err := SplitGolden(SplitOptions{Data: o.From, Read: curate.Options{Format: o.Read.Format, Prompt: o.Read.Prompt, Completion: o.Read.Completion},
 		Out: train, Golden: golden, Name: f.Name, Items: items, Seed: o.Seed, Author: authorOr(o.Author)})
 	if err != nil {
-		return errors.Join(err, os.Remove(golden), os.Remove(historyPath(golden)))
+		return err
 	}
 	res.Split, res.Rows, res.Items = &s, s.Train, s.Items
 	res.Files = append(res.Files, train, golden, historyPath(golden))

@@ -57,7 +57,7 @@ func SplitGolden(o SplitOptions) (SplitResult, error) {
 	if filepath.Clean(o.Out) == filepath.Clean(o.Data) && det.Container != curate.JSONL {
 		return res, fmt.Errorf("golden split: %s is %s: the remaining rows are written as JSONL, name another file for them", o.Data, strings.ToUpper(string(det.Container)))
 	}
-	g, err := openOrBegin(o)
+	g, err := openOrNew(o)
 	if err != nil {
 		return res, err
 	}
@@ -73,6 +73,11 @@ func SplitGolden(o SplitOptions) (SplitResult, error) {
 	note := fmt.Sprintf("%d items from %s, seed %d", len(items), filepath.Base(o.Data), o.Seed)
 	// The golden set first: if this stops half-way, the check before training
 	// finds the items in both files and refuses.
+	if len(g.History) == 0 {
+		if g, err = NewGolden(o.Golden, o.Name, o.Author, "begun by golden split"); err != nil {
+			return res, err
+		}
+	}
 	if err := g.add("split", items, o.Author, note); err != nil {
 		return res, err
 	}
@@ -86,15 +91,17 @@ func SplitGolden(o SplitOptions) (SplitResult, error) {
 	return res, writeRecords(o.Out, keep, det)
 }
 
-func openOrBegin(o SplitOptions) (*GoldenSet, error) {
+// openOrNew opens the golden set, or returns an empty one that is not written
+// yet, so that a refused split leaves nothing behind.
+func openOrNew(o SplitOptions) (*GoldenSet, error) {
+	if !fileExists(o.Golden) {
+		return &GoldenSet{Path: o.Golden}, nil
+	}
 	g, err := OpenGolden(o.Golden)
-	if err == nil && len(g.History) > 0 {
-		return g, g.editable(o.Author)
+	if err != nil || len(g.History) == 0 {
+		return g, err
 	}
-	if g != nil && len(g.History) == 0 || err != nil && !fileExists(o.Golden) {
-		return NewGolden(o.Golden, o.Name, o.Author, "begun by golden split")
-	}
-	return nil, err
+	return g, g.editable(o.Author)
 }
 
 // choice is the rows that go, by index.
@@ -121,28 +128,29 @@ func pick(records []curate.Record, o SplitOptions, g *GoldenSet) (choice, []dlm.
 	}
 	slices.SortFunc(order, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.rows[0], b.rows[0])) })
 	var items []dlm.Item
-	for _, r := range order {
-		var found []dlm.Item
-		seen := map[string]bool{}
-		for _, i := range r.rows {
-			it, ok := itemOf(records[i])
-			key := curate.Normalise(curate.PromptText(it.Messages))
-			if ok && key != "" && !seen[key] && !have[key] {
-				seen[key] = true
-				found = append(found, it)
-			}
-		}
-		// A group too large for what is left is passed over; a later one fits.
-		if len(found) == 0 || len(items)+len(found) > o.Items {
-			continue
-		}
+	take := func(rows []int, found []dlm.Item) {
 		items = append(items, found...)
 		c.groups++
-		for _, i := range r.rows {
+		for _, i := range rows {
 			c.rows[i] = true
 		}
-		if len(items) == o.Items {
-			break
+	}
+	// A group too large for what is left is passed over; a later one fits. When
+	// none does, the smallest that was passed over makes it a few more.
+	var passed []ranked
+	for _, r := range order {
+		switch found := itemsOf(records, r.rows, have); {
+		case len(items) == o.Items || len(found) == 0:
+		case len(items)+len(found) > o.Items:
+			passed = append(passed, r)
+		default:
+			take(r.rows, found)
+		}
+	}
+	slices.SortStableFunc(passed, func(a, b ranked) int { return cmp.Compare(len(a.rows), len(b.rows)) })
+	for _, r := range passed {
+		if len(items) < o.Items {
+			take(r.rows, itemsOf(records, r.rows, have))
 		}
 	}
 	if len(items) < o.Items {
@@ -150,6 +158,22 @@ func pick(records []curate.Record, o SplitOptions, g *GoldenSet) (choice, []dlm.
 			o.Data, len(items), o.Items)
 	}
 	return c, items, nil
+}
+
+// itemsOf makes items of a group's rows, one for each prompt that is not there
+// yet.
+func itemsOf(records []curate.Record, rows []int, have map[string]bool) []dlm.Item {
+	var out []dlm.Item
+	seen := map[string]bool{}
+	for _, i := range rows {
+		it, ok := itemOf(records[i])
+		key := curate.Normalise(curate.PromptText(it.Messages))
+		if ok && key != "" && !seen[key] && !have[key] {
+			seen[key] = true
+			out = append(out, it)
+		}
+	}
+	return out
 }
 
 // itemOf makes a golden item of a row: its prompt, and its last turn as target.
