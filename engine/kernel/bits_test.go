@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"testing"
 )
 
@@ -92,6 +93,54 @@ func TestOuterAccumBits(t *testing.T) {
 				x.OuterAccum(got, cols+1, a, rank+2, rank, b)
 				ref.OuterAccum(want, cols+1, a, rank+2, rank, b)
 				wantBits(t, fmt.Sprintf("%s %v %v", set, mode, s), got, want)
+			}
+		}
+	}
+}
+
+// Values at the ends of the range: subnormal operands, products and sums,
+// overflow. VDPBF16PS flushes them whatever the processor's mode; the other sets
+// must do the same.
+func TestMatMulSpecialBits(t *testing.T) {
+	ref := execFor(t, "portable", 1)
+	exps := []int{-133, -128, -126, -100, -70, -64, -63, -62, -30, 0, 30, 63, 64, 100, 127}
+	for _, set := range availableSets() {
+		x := execFor(t, set, 1)
+		r := newRand(9)
+		value := func() float32 {
+			return float32(math.Ldexp(float64(r.IntN(511)-255)/128, exps[r.IntN(len(exps))]-r.IntN(3)))
+		}
+		for _, f := range []Format{FormatF32, FormatBF16} {
+			for round := range 60 {
+				const m, n, k = 7, 80, 24
+				a, w := NewOperand(modeOf(f), m, k), NewPanels(f, n, k)
+				for i := range m * k {
+					if f == FormatF32 {
+						a.F[i] = value()
+					} else {
+						a.B[i] = uint16(math.Float32bits(value()) >> 16)
+					}
+				}
+				row, bits := make([]float32, k), make([]uint16, k)
+				for i := range n {
+					for j := range row {
+						row[j] = value()
+						bits[j] = uint16(math.Float32bits(row[j]) >> 16)
+					}
+					if f == FormatF32 {
+						w.SetRowF32(i, row)
+					} else {
+						w.SetRowBF16(i, bits)
+					}
+				}
+				got := make([]float32, m*n)
+				for i := range got {
+					got[i] = value()
+				}
+				want := append([]float32(nil), got...)
+				x.MatMul(got, n, a, w, true)
+				ref.MatMul(want, n, a, w, true)
+				wantBits(t, fmt.Sprintf("%s %v round %d", set, f, round), got, want)
 			}
 		}
 	}

@@ -1,0 +1,59 @@
+package kernel
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"unsafe"
+)
+
+// Assembly reads these structs by offset.
+func TestArgumentOffsets(t *testing.T) {
+	var ta tileArgs
+	var da decodeArgs
+	var ra rowArgs
+	for name, c := range map[string]struct{ got, want uintptr }{
+		"tile c": {unsafe.Offsetof(ta.c), 0}, "tile ldc": {unsafe.Offsetof(ta.ldc), 8}, "tile a": {unsafe.Offsetof(ta.a), 16},
+		"tile lda": {unsafe.Offsetof(ta.lda), 24}, "tile b": {unsafe.Offsetof(ta.b), 32}, "tile ldb": {unsafe.Offsetof(ta.ldb), 40},
+		"tile k": {unsafe.Offsetof(ta.k), 48}, "tile scale": {unsafe.Offsetof(ta.scale), 56}, "tile lds": {unsafe.Offsetof(ta.lds), 64},
+		"tile sums": {unsafe.Offsetof(ta.sums), 72}, "tile ldsums": {unsafe.Offsetof(ta.ldsums), 80}, "tile zero": {unsafe.Offsetof(ta.zero), 88},
+		"tile table": {unsafe.Offsetof(ta.table), 96},
+		"decode dst": {unsafe.Offsetof(da.dst), 0}, "decode src": {unsafe.Offsetof(da.src), 8}, "decode table": {unsafe.Offsetof(da.table), 16},
+		"decode count": {unsafe.Offsetof(da.count), 24}, "decode stride": {unsafe.Offsetof(da.stride), 32},
+		"decode vectors": {unsafe.Offsetof(da.vectors), 40}, "decode bias": {unsafe.Offsetof(da.bias), 48},
+		"row dst": {unsafe.Offsetof(ra.dst), 0}, "row dst2": {unsafe.Offsetof(ra.dst2), 8}, "row p0": {unsafe.Offsetof(ra.p0), 16},
+		"row p1": {unsafe.Offsetof(ra.p1), 24}, "row p2": {unsafe.Offsetof(ra.p2), 32}, "row n": {unsafe.Offsetof(ra.n), 40},
+		"row s0": {unsafe.Offsetof(ra.s0), 48}, "row s1": {unsafe.Offsetof(ra.s1), 52}, "row lanes": {unsafe.Offsetof(ra.lanes), 56},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is at %d, the generator uses %d", name, c.got, c.want)
+		}
+	}
+}
+
+// The committed assembly is what the committed generator writes.
+func TestGenerated(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the generator")
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "run", "./gen", "-dir", dir).CombinedOutput(); err != nil {
+		t.Fatalf("go run ./gen: %v\n%s", err, out)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the generator wrote nothing: %v", err)
+	}
+	for _, f := range files {
+		fresh, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		committed, err := os.ReadFile(filepath.Base(f))
+		if err != nil || !bytes.Equal(fresh, committed) {
+			t.Errorf("%s is not what the generator writes: run go generate ./engine/kernel (%v)", filepath.Base(f), err)
+		}
+	}
+}
