@@ -101,7 +101,7 @@ func (d *Detection) decide(objects []object, o Options) error {
 				n++
 			}
 		}
-		return 2*n > len(objects) // a few broken rows do not hide the shape
+		return 2*n >= len(objects) // a few broken rows do not hide the shape
 	}
 	lists := func(k string) bool { v := bytes.TrimSpace(objects[0].fields[k]); return len(v) > 0 && v[0] == '[' }
 	say := func(f Format, format string, a ...any) error {
@@ -137,8 +137,22 @@ func (d *Detection) decide(objects []object, o Options) error {
 	if all("text") {
 		return say(Text, "every row has text: trained as it stands, without a template")
 	}
+	if lists := listFields(objects); len(objects) == 1 && len(lists) > 0 {
+		return d.refuse("is one JSON object with arrays under "+strings.Join(lists, ", "), "save the array of rows alone")
+	}
 	return d.refuse("has fields "+strings.Join(d.Fields, ", ")+", none of which name a prompt and a completion",
 		"say which they are: data.prompt and data.completion in dlm.yaml, or rename them to prompt and completion")
+}
+
+// listFields names the fields of the first object that hold arrays.
+func listFields(objects []object) []string {
+	var out []string
+	for _, k := range objects[0].keys {
+		if v := bytes.TrimSpace(objects[0].fields[k]); v[0] == '[' {
+			out = append(out, fmt.Sprintf("%q", k))
+		}
+	}
+	return out
 }
 
 func boolLabel(o object) bool {

@@ -223,6 +223,9 @@ func scanJSON(path string, r io.Reader, yield func(record) bool) error {
 	d := json.NewDecoder(bytes.NewReader(all))
 	at := func(err error) error {
 		off := min(int(d.InputOffset()), len(all))
+		for off < len(all) && strings.IndexByte(" \t\r\n,", all[off]) >= 0 {
+			off++
+		}
 		return &RowError{File: path, Line: 1 + bytes.Count(all[:off], []byte("\n")), Problem: "is not valid JSON: " + strings.TrimPrefix(err.Error(), "json: "),
 			Expected: "one array of objects", Next: "mend the file near this line", Excerpt: excerpt(bytes.TrimSpace(all[off:]), 100)}
 	}
