@@ -28,6 +28,10 @@ type reference struct {
 		Values        []float64
 		Low, High, SE float64
 	}
+	Variance struct {
+		Values        []float64
+		Low, High, SE float64
+	}
 }
 
 func readReference(t *testing.T) reference {
@@ -80,6 +84,25 @@ func TestAgainstSciPy(t *testing.T) {
 		near(t, c.Name+" low", iv.Low, c.Low, 0.05*c.SE)
 		near(t, c.Name+" high", iv.High, c.High, 0.05*c.SE)
 	}
+}
+
+// TestBiasCorrection uses a statistic whose resamples are biased.
+func TestBiasCorrection(t *testing.T) {
+	c := readReference(t).Variance
+	if len(c.Values) == 0 {
+		t.Fatal("no case")
+	}
+	iv, _ := Bootstrap(len(c.Values), func(drawn []int32) float64 {
+		mean := meanOf(c.Values)(drawn)
+		var ss, n float64
+		for i, w := range drawn {
+			ss += float64(w) * (c.Values[i] - mean) * (c.Values[i] - mean)
+			n += float64(w)
+		}
+		return ss / n
+	}, 0.90, 40000, 3)
+	near(t, "low", iv.Low, c.Low, 0.05*c.SE)
+	near(t, "high", iv.High, c.High, 0.05*c.SE)
 }
 
 func meanOf(values []float64) Statistic {

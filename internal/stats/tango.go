@@ -52,12 +52,6 @@ func TangoStatistic(b, c, n, delta float64) float64 {
 	C := -c * delta * (1 - delta)
 	root := math.Sqrt(math.Max(0, B*B-4*A*C))
 	q := (root - B) / (2 * A)
-	if B > 0 { // the same root without cancellation
-		q = 0
-		if C != 0 {
-			q = -2 * C / (root + B)
-		}
-	}
 	variance := n * (2*q + delta*(1-delta))
 	if variance <= 0 {
 		return math.Copysign(math.Inf(1), num)

@@ -1,6 +1,7 @@
 package evals
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -70,6 +71,20 @@ func TestNearest(t *testing.T) {
 	}
 	if _, err := NewIndex([]dlm.Row{{RawCompletion: "x"}}); err == nil {
 		t.Error("rows without prompts make no index")
+	}
+}
+
+// TestNearestTies: of many equally near rows the first of the file come first.
+func TestNearestTies(t *testing.T) {
+	var rows []dlm.Row
+	for i := range 60 {
+		rows = append(rows, row("card lost", fmt.Sprint(i)), row(fmt.Sprintf("other %d card", i), "x"))
+	}
+	got := completions(index(t, rows...).Nearest(ask("a", "lost card"), 60))
+	for i, c := range got {
+		if c != fmt.Sprint(i) {
+			t.Fatalf("place %d holds row %s of equals", i, c)
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ func TestOutcomes(t *testing.T) {
 		{"equal, no difference, many items", 150, 0, 0, 50, 0.02, dlm.Pass},
 		{"equal, no difference, too few items", 75, 0, 0, 25, 0.02, dlm.Inconclusive},
 		{"a little worse than allowed", 100, 10, 20, 70, 0.02, dlm.Inconclusive},
+		{"worse by about the margin, surely not better", 250, 15, 34, 101, 0.05, dlm.Inconclusive},
 		{"worse, wide margin", 200, 5, 9, 86, 0.10, dlm.Pass},
 		{"zero margin, much better", 80, 60, 10, 50, 0, dlm.Pass},
 	}

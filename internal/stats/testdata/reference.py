@@ -72,4 +72,8 @@ for name, x in [("skewed", rng.beta(0.4, 2.0, 60)), ("high", 1 - rng.beta(0.5, 6
     x = np.round(x, 4)
     r = stats.bootstrap((x,), np.mean, n_resamples=200000, confidence_level=0.95, method="BCa", rng=np.random.default_rng(1), batch=2000)
     out["bootstrap"].append({"name": name, "values": x.tolist(), "low": r.confidence_interval.low, "high": r.confidence_interval.high, "se": r.standard_error})
+# The variance of few values is biased in resamples: its interval shows the bias correction.
+x = np.round(np.random.default_rng(8).exponential(size=25), 4)
+r = stats.bootstrap((x,), np.var, n_resamples=200000, confidence_level=0.9, method="BCa", rng=np.random.default_rng(2), batch=2000)
+out["variance"] = {"values": x.tolist(), "low": r.confidence_interval.low, "high": r.confidence_interval.high, "se": r.standard_error}
 print(json.dumps(out, indent=1))
