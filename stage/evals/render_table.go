@@ -48,7 +48,8 @@ func WriteTable(w io.Writer, r dlm.Report, o TableOptions) error {
 	return err
 }
 
-// metricOrder lists the report's metrics, the primary one first.
+// metricOrder lists the report's metrics, the primary one first. Metrics that
+// no arm has a value of (slots, where records have none) are left out.
 func metricOrder(r dlm.Report) []string {
 	names := []string{}
 	if r.Primary != "" {
@@ -56,7 +57,7 @@ func metricOrder(r dlm.Report) []string {
 	}
 	for _, a := range r.Arms {
 		for _, m := range a.Metrics {
-			if !slices.Contains(names, m.Name) {
+			if m.N > 0 && !slices.Contains(names, m.Name) {
 				names = append(names, m.Name)
 			}
 		}
