@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"dlm"
@@ -54,6 +55,9 @@ func (n *Native) completed(msgs []dlm.Message, raw, completion string, endOfTurn
 	all, mask, err := n.tmpl.Encode(append(messages(msgs), chat.Message{Role: "assistant", Content: completion}), len(msgs))
 	if err != nil {
 		return nil, 0, err
+	}
+	if len(all) < from || !slices.Equal(all[:from], prompt) {
+		return nil, 0, fmt.Errorf("the chat template writes this prompt otherwise when a completion follows it, so training and serving would see different tokens")
 	}
 	end := from
 	for end < len(all) && mask[end] {
