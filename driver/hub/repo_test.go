@@ -102,14 +102,16 @@ func TestPullRepository(t *testing.T) {
 		t.Errorf("refresh: %v", f.requests[before:])
 	}
 
-	// A changed file is noticed and brought again.
-	if err := os.WriteFile(filepath.Join(m.Path, "model.safetensors"), []byte("damaged"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	h, notes = f.client(cache)
-	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
-	if !strings.Contains(fmt.Sprint(*notes), "has changed since") {
-		t.Errorf("notes %q", *notes)
+	// A changed file is noticed, also at the same length, and brought again.
+	for _, size := range []int{7, 300_000} {
+		if err := os.WriteFile(filepath.Join(m.Path, "model.safetensors"), make([]byte, size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		h, notes = f.client(cache)
+		checkModel(t, f, pull(t, h, "hf:acme/tiny"))
+		if !strings.Contains(fmt.Sprint(*notes), "has changed since") {
+			t.Errorf("notes %q", *notes)
+		}
 	}
 }
 

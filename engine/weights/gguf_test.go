@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -205,5 +206,25 @@ func TestWriteGGUFRefuses(t *testing.T) {
 	expectError(t, WriteGGUF(path, []KV{{"general.alignment", uint32(5)}}, nil), "alignment")
 	if _, err := os.Stat(path); err == nil {
 		t.Error("a refused file was written")
+	}
+}
+
+// TestHostileCountsAllocateLittle gives a small file every count it can hold and
+// measures what reading it allocates.
+func TestHostileCountsAllocateLittle(t *testing.T) {
+	body := make([]byte, 1<<20)
+	for what, data := range map[string][]byte{
+		"tensors": raw(uint32(3), uint64(len(body)/minInfo), uint64(0), body),
+		"keys":    raw(uint32(3), uint64(0), uint64(len(body)/minKVBytes), body),
+		"strings": raw(uint32(3), uint64(0), uint64(1), "k", kvArray, kvString, uint64(len(body)/8), body),
+		"numbers": raw(uint32(3), uint64(0), uint64(1), "k", kvArray, kvF64, uint64(len(body)/8), body),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = parseGGUF(data)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+			t.Errorf("%s: reading 1 MiB allocated %d bytes", what, n)
+		}
 	}
 }

@@ -3,7 +3,9 @@ package weights
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	"dlm/engine/kernel"
 )
@@ -68,5 +70,43 @@ func TestPanelsRefuseVectors(t *testing.T) {
 	}
 	if _, err := c.Panels("lm_head.weight", kernel.BF16, nil); err == nil {
 		t.Error("a tied base gave an output projection of its own")
+	}
+}
+
+// TestRealModelPacks packs the whole base at its bit width and says what it took.
+func TestRealModelPacks(t *testing.T) {
+	c, err := Open(realModel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	x, err := kernel.New(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	start, packed, stored := time.Now(), int64(0), int64(0)
+	for _, name := range c.Names() {
+		w, _ := c.Tensor(name)
+		if len(w.Shape) != 2 {
+			continue
+		}
+		p, err := c.Panels(name, kernel.BF16, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed, stored = packed+p.Bytes(), stored+w.Bytes()
+		row, want := make([]float32, w.Cols), make([]float32, w.Cols)
+		for _, r := range []int{0, w.Rows / 2, w.Rows - 1} {
+			p.RowF32(r, row)
+			w.RowF32(r, want)
+			if !slices.Equal(row, want) {
+				t.Fatalf("%s row %d differs after packing", name, r)
+			}
+		}
+	}
+	t.Logf("packed %d MB from %d MB in %v with %d threads (%s)", packed>>20, stored>>20, time.Since(start), x.Threads(), x.Name())
+	if packed > stored*11/10 {
+		t.Errorf("panels take %d bytes, the file %d: the bit width was not kept", packed, stored)
 	}
 }
