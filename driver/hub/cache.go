@@ -80,7 +80,6 @@ func (h *Hub) recall(r Ref) (dlm.PulledModel, bool) {
 	m := c.Model
 	m.Ref, m.Path = r.Text, filepath.Join(h.cache, filepath.FromSlash(m.Path))
 	m.Source = fmt.Sprintf("already here since %s, from %s", c.Pulled.Format(time.DateOnly), m.Source)
-	h.note(fmt.Sprintf("%s is already here, nothing to do: %s", r.Text, m.Path))
 	return m, true
 }
 

@@ -24,8 +24,9 @@ type Options struct {
 	Refresh  bool   // ask again which revision a branch is at, also if it was pulled before
 	Version  string // of dlm, for the User-Agent
 
-	// Note, when not nil, is told in one sentence what a person should know:
-	// that a fallback is used and why, that a model is already here.
+	// Note, when not nil, is told in one sentence what a person should know: that
+	// a fallback is used and why, that another pull is waited for. That a base was
+	// here already is said by PulledModel.Source.
 	Note func(string)
 
 	// Inspect, when not nil, opens a base and returns the digest of its weights;

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // writeAtomic writes a file so that path holds either what it held before or all
@@ -19,7 +20,11 @@ func writeAtomic(path string, write func(io.Writer) error) (err error) {
 	defer func() {
 		if err != nil {
 			f.Close()
-			err = errors.Join(fmt.Errorf("write %s: %w; what was there before is unchanged", path, err), os.Remove(f.Name()))
+			hint := ""
+			if errors.Is(err, syscall.ENOSPC) {
+				hint = "the disk is full; free some space and try again; "
+			}
+			err = errors.Join(fmt.Errorf("write %s: %w; %swhat was there before is unchanged", path, err, hint), os.Remove(f.Name()))
 		}
 	}()
 	buf := bufio.NewWriterSize(f, 1<<20)

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -195,5 +197,34 @@ func TestWriteSafetensorsRefuses(t *testing.T) {
 	}
 	if s, err := OpenSafetensors(path); err != nil || len(s.Names()) != 0 {
 		t.Error("an empty file does not read back:", err)
+	}
+}
+
+// TestFullDisk writes more than a small file system holds: the error says so, and
+// the earlier file is whole.
+func TestFullDisk(t *testing.T) {
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		t.Skip("needs to mount a small tmpfs, which takes root on linux")
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount a tmpfs here: %v %s", err, out)
+	}
+	defer exec.Command("umount", "-l", dir).Run()
+	path := filepath.Join(dir, "s.safetensors")
+	if err := WriteSafetensors(path, smallTensors(), nil); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectError(t, WriteSafetensors(path, []Named{filled("big", F32, []int{100_000})}, nil), path, "disk is full", "unchanged")
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Error("the earlier file was lost:", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
 	}
 }
