@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 
 	"golang.org/x/term"
+
+	"dlm/driver/sqlite"
 )
 
 // app is what commands share: streams, flags, and things opened once.
@@ -18,6 +20,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	closers        []func() error
+	db             *sqlite.Store
 }
 
 func newApp(ctx context.Context, g *globals, stdin io.Reader, stdout, stderr io.Writer) *app {

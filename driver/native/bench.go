@@ -3,7 +3,6 @@ package native
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -109,15 +108,18 @@ func throughput(steps []float64, tokens int) float64 {
 
 // peakRSS is the process's largest resident set in bytes, 0 where unknown.
 func peakRSS() int64 {
-	data, err := os.ReadFile("/proc/self/status")
+	fields := strings.Fields(procLine("self/status", "VmHWM"))
+	if len(fields) == 0 {
+		return 0
+	}
+	return parseKB(fields[0])
+}
+
+// parseKB reads a number of kibibytes, as /proc writes sizes.
+func parseKB(s string) int64 {
+	kb, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kb << 10
-		}
-	}
-	return 0
+	return kb << 10
 }

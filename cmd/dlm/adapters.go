@@ -1,0 +1,223 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"dlm"
+	"dlm/stage/registry"
+)
+
+// adaptersCmd looks after adapters and aliases.
+type adaptersCmd struct {
+	List     adaptersListCmd     `cmd:"" default:"1" help:"All adapters, newest first."`
+	Promote  adaptersPromoteCmd  `cmd:"" help:"Point an alias at an adapter whose gate allows it."`
+	Rollback adaptersRollbackCmd `cmd:"" help:"Point an alias back at what it was before."`
+	Diff     adaptersDiffCmd     `cmd:"" help:"How two adapters differ: settings, data, scores."`
+	Import   adaptersImportCmd   `cmd:"" help:"Bind a PEFT adapter made elsewhere to a base, on your word."`
+}
+
+type adaptersListCmd struct{}
+
+func (c *adaptersListCmd) Run(a *app) error {
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	list, err := registry.List(a.ctx, s)
+	if err != nil {
+		return err
+	}
+	a.finish(map[string]any{"adapters": list}, func() {
+		if len(list) == 0 {
+			a.printf("no adapters yet: dlm train sft makes one\n")
+		}
+		for _, e := range list {
+			outcome, metric := "not gated", ""
+			if e.Outcome != "" {
+				outcome = string(e.Outcome)
+			}
+			if e.Metric != nil {
+				metric = e.Metric.Name + " " + percent(e.Metric.Value)
+			}
+			a.printf("%s  %-24s %s  %-12s %-16s %s\n", e.ID.Short(), e.Name, e.Created.Local().Format("2006-01-02 15:04"), outcome, metric, strings.Join(e.Aliases, ", "))
+		}
+	})
+	return nil
+}
+
+type adaptersPromoteCmd struct {
+	Adapter string `arg:"" help:"Name, digest or prefix."`
+	Alias   string `default:"prod" help:"The alias."`
+	Force   bool   `help:"Promote without a passed gate; recorded."`
+	Reason  string `help:"Why, with --force."`
+}
+
+func (c *adaptersPromoteCmd) Run(a *app) error {
+	p, err := a.project(nil)
+	if err != nil {
+		return err
+	}
+	if err := a.lock(p, "dlm adapters promote"); err != nil {
+		return err
+	}
+	art, err := a.findAdapter(c.Adapter)
+	if err != nil {
+		return err
+	}
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	change, err := registry.Promote(a.ctx, s, registry.Promotion{Alias: c.Alias, Adapter: art.ID, Force: c.Force, Reason: c.Reason})
+	if err != nil {
+		return err
+	}
+	a.finish(change, func() { a.printAlias(change) })
+	return nil
+}
+
+func (a *app) printAlias(c dlm.AliasChange) {
+	a.printf("%s -> %s (%s, by %s)\n", c.Alias, c.Adapter.Short(), c.Why, c.Author)
+}
+
+type adaptersRollbackCmd struct {
+	Alias  string `default:"prod" help:"The alias."`
+	Reason string `help:"Why; recorded."`
+}
+
+func (c *adaptersRollbackCmd) Run(a *app) error {
+	p, err := a.project(nil)
+	if err != nil {
+		return err
+	}
+	if err := a.lock(p, "dlm adapters rollback"); err != nil {
+		return err
+	}
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	change, err := registry.Rollback(a.ctx, s, c.Alias, c.Reason, "")
+	if err != nil {
+		return err
+	}
+	a.finish(change, func() { a.printAlias(change) })
+	return nil
+}
+
+type adaptersDiffCmd struct {
+	A string `arg:"" help:"Alias, name, digest or prefix."`
+	B string `arg:"" help:"The other one."`
+}
+
+func (c *adaptersDiffCmd) Run(a *app) error {
+	x, err := a.findAdapter(c.A)
+	if err != nil {
+		return err
+	}
+	y, err := a.findAdapter(c.B)
+	if err != nil {
+		return err
+	}
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	d, err := registry.Diff(a.ctx, s, x.ID, y.ID)
+	if err != nil {
+		return err
+	}
+	a.finish(d, func() { a.printDiff(d) })
+	return nil
+}
+
+func (a *app) printDiff(d registry.Comparison) {
+	a.printf("a: %s %s\nb: %s %s\n", d.A.ID.Short(), d.A.Name, d.B.ID.Short(), d.B.Name)
+	if d.Same {
+		a.printf("one and the same adapter\n")
+		return
+	}
+	for _, part := range []struct {
+		what string
+		diff []registry.Difference
+	}{{"settings", d.Settings}, {"made from", d.Parents}, {"files", d.Files}} {
+		for _, x := range part.diff {
+			a.printf("%-9s %-24s %s -> %s\n", part.what, x.What, orDash(x.A), orDash(x.B))
+		}
+	}
+	for _, m := range d.Metrics {
+		a.printf("%-9s %-24s %s -> %s\n", "score", m.Name, metricText(m.A), metricText(m.B))
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func metricText(m *dlm.Metric) string {
+	if m == nil {
+		return "-"
+	}
+	return percent(m.Value) + " [" + percent(m.Low) + ", " + percent(m.High) + "]"
+}
+
+type adaptersImportCmd struct {
+	Folder string `arg:"" type:"existingdir" help:"PEFT folder."`
+	Base   string `help:"Base that it was trained on (default: the project's). Binding is on your word, and recorded." placeholder:"REF"`
+	Name   string `help:"Name in the registry (default: the folder's)."`
+	Out    string `help:"Only write the bound folder there, without a project." placeholder:"DIR"`
+}
+
+func (c *adaptersImportCmd) Run(a *app) error {
+	ref, err := a.baseRef(c.Base)
+	if err != nil {
+		return err
+	}
+	n, pulled, err := a.openBase(ref, "bf16")
+	if err != nil {
+		return err
+	}
+	if c.Out != "" {
+		if err := n.ImportAdapter(c.Folder, c.Out); err != nil {
+			return err
+		}
+		a.finish(map[string]string{"folder": c.Out, "base": string(pulled.Digest)}, func() { a.printf("bound to base %s: %s\n", pulled.Digest.Short(), c.Out) })
+		return nil
+	}
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(s.Dir(), "import-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := n.ImportAdapter(c.Folder, filepath.Join(tmp, "adapter")); err != nil {
+		return err
+	}
+	base, err := s.Put(a.ctx, dlm.Artifact{ID: pulled.Digest, Kind: dlm.KindBase, Name: ref, Params: map[string]string{"path": pulled.Path, "source": pulled.Source}}, "")
+	if err != nil {
+		return err
+	}
+	name := c.Name
+	if name == "" {
+		name = filepath.Base(filepath.Clean(c.Folder))
+	}
+	art, err := s.Put(a.ctx, dlm.Artifact{
+		Kind: dlm.KindAdapter, Name: name, Parents: []dlm.Parent{{Role: "base", ID: base.ID}}, Code: version(),
+		Params: map[string]string{"imported": "bound on the user's word", "from": c.Folder},
+	}, filepath.Join(tmp, "adapter"))
+	if err != nil {
+		return err
+	}
+	a.finish(art, func() {
+		a.printf("adapter %s (%s), bound to base %s on your word\nnext: dlm eval %s\n", art.ID.Short(), art.Name, base.ID.Short(), art.ID.Short())
+	})
+	return nil
+}

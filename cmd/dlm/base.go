@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"dlm"
+	"dlm/driver/hub"
+	"dlm/driver/native"
+)
+
+// baseFlags name a base, and an adapter on it, for commands that ask one model.
+type baseFlags struct {
+	Base      string `help:"Base model: a name (smollm2-135m-instruct), hf:owner/name, or a path (default: the project's)." placeholder:"REF"`
+	Adapter   string `help:"Adapter: an alias (prod), a name, a digest, or a PEFT folder (default: the base alone)." placeholder:"REF"`
+	Precision string `enum:"bf16,f32" default:"bf16" help:"Precision of multiply operands: bf16 or f32."`
+}
+
+// openBase pulls the base when it is not here yet, loads it and keeps it open
+// for the command's life.
+func (a *app) openBase(ref, precision string) (*native.Native, dlm.PulledModel, error) {
+	pulled, err := a.pull(ref)
+	if err != nil {
+		return nil, pulled, err
+	}
+	n, err := native.OpenPulled(pulled, native.Options{Precision: precision, Threads: a.flags.Threads, Code: version(), ProbePlan: true})
+	if err != nil {
+		return nil, pulled, err
+	}
+	a.onClose(n.Close)
+	return n, pulled, nil
+}
+
+// pull resolves a base reference to files on this machine.
+func (a *app) pull(ref string) (dlm.PulledModel, error) {
+	h, err := hub.New(hub.Options{Version: version(), Inspect: native.Inspect, Note: func(s string) { a.notef("%s", s) }})
+	if err != nil {
+		return dlm.PulledModel{}, err
+	}
+	return h.Pull(a.ctx, ref, a.pullProgress())
+}
+
+// baseRef returns the flag's base, else the project's.
+func (a *app) baseRef(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	p, err := a.project(nil)
+	if err != nil {
+		return "", fmt.Errorf("no --base given, and %w", err)
+	}
+	return p.Base, nil
+}
+
+// adapterDir resolves an adapter reference to a PEFT folder; "" stays "".
+func (a *app) adapterDir(ref string) (string, error) {
+	if ref == "" || ref == "base" {
+		return "", nil
+	}
+	if _, err := os.Stat(filepath.Join(ref, "adapter_config.json")); err == nil {
+		return filepath.Abs(ref)
+	}
+	art, err := a.findAdapter(ref)
+	if err != nil {
+		return "", err
+	}
+	s, err := a.store()
+	if err != nil {
+		return "", err
+	}
+	return s.Materialise(a.ctx, art.ID)
+}
+
+// open is what commands that ask one model share: the engine and the adapter's folder.
+func (b *baseFlags) open(a *app) (*native.Native, string, error) {
+	ref, err := a.baseRef(b.Base)
+	if err != nil {
+		return nil, "", err
+	}
+	dir, err := a.adapterDir(b.Adapter)
+	if err != nil {
+		return nil, "", err
+	}
+	n, _, err := a.openBase(ref, b.Precision)
+	return n, dir, err
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"dlm"
+)
+
+// chatCmd is a conversation in the terminal.
+type chatCmd struct {
+	baseFlags
+	samplingFlags
+	System string `help:"System message (default: the project's)."`
+}
+
+func (c *chatCmd) Run(a *app) error {
+	n, dir, err := c.open(a)
+	if err != nil {
+		return err
+	}
+	system := c.System
+	if system == "" && c.Base == "" {
+		if p, err := a.project(nil); err == nil {
+			system = p.System
+		}
+	}
+	if a.terminal() {
+		a.notef("an empty line or Ctrl-D ends; /new starts over")
+	}
+	return c.talk(a, n, dir, system)
+}
+
+func (c *chatCmd) talk(a *app, gen dlm.Generator, dir, system string) error {
+	start := func() []dlm.Message {
+		if system == "" {
+			return nil
+		}
+		return []dlm.Message{{Role: "system", Content: system}}
+	}
+	msgs := start()
+	in := bufio.NewScanner(a.stdin)
+	in.Buffer(nil, 1<<20)
+	for {
+		if a.terminal() {
+			fmt.Fprint(a.stdout, a.paint("1", "> "))
+		}
+		if !in.Scan() {
+			return in.Err()
+		}
+		line := strings.TrimSpace(in.Text())
+		switch line {
+		case "":
+			return nil
+		case "/new":
+			msgs = start()
+			continue
+		}
+		msgs = append(msgs, dlm.Message{Role: "user", Content: line})
+		req := dlm.GenerateRequest{Messages: msgs, Adapter: dir, Sampling: c.sampling()}
+		var emit func(int, dlm.Token)
+		if !a.flags.JSON {
+			emit = func(_ int, t dlm.Token) { fmt.Fprint(a.stdout, t.Text) }
+		}
+		out, err := gen.Generate(a.ctx, []dlm.GenerateRequest{req}, emit)
+		if err != nil {
+			return err
+		}
+		if a.flags.JSON {
+			a.printJSON(out[0])
+		} else {
+			fmt.Fprintln(a.stdout)
+		}
+		msgs = append(msgs, dlm.Message{Role: "assistant", Content: out[0].Text})
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"dlm/lifecycle"
+	"dlm/stage/curate"
+)
+
+// initCmd begins a project.
+type initCmd struct {
+	Dir        string `arg:"" optional:"" default:"." help:"Folder of the project."`
+	From       string `type:"existingfile" help:"Your own file: CSV, TSV, Alpaca, ShareGPT, OpenAI or TRL JSONL." placeholder:"FILE"`
+	Name       string `help:"Name of the project (default: the folder's)."`
+	Base       string `help:"Base model (default: smollm2-135m-instruct)." placeholder:"REF"`
+	Format     string `help:"Shape of --from, where it is not recognised."`
+	Prompt     string `help:"Column of the prompt, for tables."`
+	Completion string `help:"Column of the completion, for tables."`
+	System     string `help:"System message for every row."`
+	Golden     int    `help:"Items to take out into the golden set; 0 = chosen, -1 = none."`
+	Seed       uint64 `default:"1" help:"Decides which items go into the golden set."`
+	Preview    int    `default:"3" help:"Rows to show as the base will see them."`
+}
+
+func (c *initCmd) Run(a *app) error {
+	r, err := lifecycle.Init(lifecycle.InitOptions{
+		Dir: c.Dir, Name: c.Name, Base: c.Base, From: c.From, Golden: c.Golden, Seed: c.Seed, Author: author(),
+		Read: curate.Options{Format: curate.Format(c.Format), Prompt: c.Prompt, Completion: c.Completion, System: c.System},
+	})
+	if err != nil {
+		return err
+	}
+	if a.flags.JSON {
+		a.printJSON(r)
+		return nil
+	}
+	if r.From != nil {
+		a.printf("%s\n", r.From)
+		for _, e := range r.From.Evidence {
+			a.printf("  %s\n", e)
+		}
+	}
+	for _, n := range r.Notes {
+		a.printf("%s\n", n)
+	}
+	for _, f := range r.Files {
+		a.printf("wrote %s\n", f)
+	}
+	if err := c.preview(a, r); err != nil {
+		return err
+	}
+	a.printf("next: cd %s && dlm data check && dlm run --dry-run\n", filepath.Dir(r.Project))
+	return nil
+}
+
+// preview shows rows as the base will see them. A base that cannot be had now is
+// no reason to fail: the project is written.
+func (c *initCmd) preview(a *app, r lifecycle.InitResult) error {
+	if c.Preview <= 0 || len(r.Sample) == 0 {
+		return nil
+	}
+	p, err := lifecycle.Load(r.Project, nil)
+	if err != nil {
+		return err
+	}
+	n, _, err := a.openBase(p.Base, "bf16")
+	if err != nil {
+		a.notef("no preview of the rows: %v", err)
+		return nil
+	}
+	a.printf("\nthe first rows as the base will see them:\n")
+	return a.previewRows(n, r.Sample, c.Preview, p.Data.MaxLen)
+}
+
+// author is who is recorded for golden sets.
+func author() string {
+	for _, v := range []string{"DLM_AUTHOR", "USER", "LOGNAME"} {
+		if s := os.Getenv(v); s != "" {
+			return s
+		}
+	}
+	return "unknown"
+}

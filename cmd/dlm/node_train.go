@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"dlm"
+	"dlm/lifecycle"
+	"dlm/stage/curate"
+)
+
+// stageCode is the version of what makes the stages' outputs. It changes when
+// the same inputs and settings would give other outputs.
+const stageCode = "1"
+
+// checkNode refuses data that would waste a run.
+func (l *pipeline) checkNode() lifecycle.Node {
+	inputs := []lifecycle.Input{{Role: "base", ID: l.base.ID}, {Role: "data", ID: l.data.ID}}
+	if l.held.ID != "" {
+		inputs = append(inputs, lifecycle.Input{Role: "held", ID: l.held.ID})
+	}
+	if l.golden.ID != "" {
+		inputs = append(inputs, lifecycle.Input{Role: "golden", ID: l.golden.ID})
+	}
+	return lifecycle.Node{
+		Name: "check", Code: stageCode, Inputs: inputs,
+		Params: map[string]string{"max_len": fmt.Sprint(l.p.Data.MaxLen), "truncate": fmt.Sprint(l.p.Data.Truncate)},
+		Do: func(ctx context.Context, _ *lifecycle.Job) ([]dlm.Artifact, error) {
+			n, err := l.native()
+			if err != nil {
+				return nil, err
+			}
+			rows := append(append([]dlm.Row{}, l.rows...), l.heldRows...)
+			r, err := curate.Check(ctx, rows, n, l.items, curate.CheckOptions{MaxLen: l.p.Data.MaxLen, Truncate: l.p.Data.Truncate})
+			if err != nil {
+				return nil, err
+			}
+			if !l.a.flags.JSON {
+				if err := curate.WriteResult(l.a.stdout, r, curate.Style{Colour: l.a.color()}); err != nil {
+					return nil, err
+				}
+			}
+			return nil, r.Err()
+		},
+	}
+}
+
+// trainNode makes the adapter.
+func (l *pipeline) trainNode() lifecycle.Node {
+	inputs := []lifecycle.Input{{Role: "base", ID: l.base.ID}, {Role: "data", ID: l.data.ID}}
+	if l.held.ID != "" {
+		inputs = append(inputs, lifecycle.Input{Role: "held", ID: l.held.ID})
+	}
+	ps := params(l.p.Train)
+	ps["max_len"], ps["truncate"] = fmt.Sprint(l.p.Data.MaxLen), fmt.Sprint(l.p.Data.Truncate)
+	return lifecycle.Node{
+		Name: "train", Code: stageCode, Inputs: inputs, Params: ps,
+		Do: l.train,
+		Estimate: func(ctx context.Context, _ []dlm.Parent) (lifecycle.Estimate, error) {
+			plan, err := l.plan(ctx)
+			return lifecycle.Estimate{Seconds: plan.Seconds, PeakBytes: plan.PeakBytes,
+				Note: fmt.Sprintf("%d steps at %.0f tokens/s", plan.Steps, plan.TokensPerSec)}, err
+		},
+	}
+}
+
+// trainJob is the project's training as the Trainer port takes it.
+func (l *pipeline) trainJob(dir string) dlm.TrainJob {
+	job := dlm.TrainJob{Recipe: l.p.Recipe(), Rows: l.rows, Held: l.heldRows}
+	for i := 0; i < min(l.p.Train.Samples, len(l.heldRows)); i++ {
+		if msgs := l.heldRows[i].Prompt(); len(msgs) > 0 {
+			job.Samples = append(job.Samples, msgs)
+		}
+	}
+	if dir != "" {
+		job.Dir, job.Out = filepath.Join(dir, "train"), filepath.Join(dir, "adapter")
+	}
+	return job
+}
+
+func (l *pipeline) plan(ctx context.Context) (dlm.TrainPlan, error) {
+	n, err := l.native()
+	if err != nil {
+		return dlm.TrainPlan{}, err
+	}
+	return n.Plan(ctx, l.trainJob(""))
+}
+
+func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact, error) {
+	n, err := l.native()
+	if err != nil {
+		return nil, err
+	}
+	job := l.trainJob(j.Dir)
+	plan, err := n.Plan(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	l.a.printPlan(plan)
+	log := newTrainLog(l.a, job)
+	r, err := n.Train(ctx, job, func(e dlm.TrainEvent) {
+		log.event(e)
+		recordMetrics(ctx, j, e)
+	})
+	log.close()
+	if err != nil {
+		return nil, err
+	}
+	art, err := j.Put(ctx, dlm.KindAdapter, l.adapterName, l.p.Train.Seed, r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	l.a.printTrained(r, art)
+	return []dlm.Artifact{art}, nil
+}
+
+// recordMetrics keeps the last values for "dlm runs". Losing one is no reason to
+// stop training, so errors are left to the end of the run, which writes again.
+func recordMetrics(ctx context.Context, j *lifecycle.Job, e dlm.TrainEvent) {
+	switch e.Kind {
+	case "step":
+		_ = j.Metric(ctx, "step", float64(e.Step))
+		_ = j.Metric(ctx, "loss", e.Loss)
+		_ = j.Metric(ctx, "tokens_per_second", e.TokPerSec)
+	case "eval":
+		_ = j.Metric(ctx, "eval_loss", e.Loss)
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"dlm"
+	"dlm/lifecycle"
+)
+
+// trainCmd trains an adapter by one of the methods.
+type trainCmd struct {
+	SFT sftCmd `cmd:"" name:"sft" help:"Supervised fine-tuning: loss on completions only."`
+}
+
+// sftCmd checks the data and trains, unless the same work is done already.
+type sftCmd struct {
+	setFlags
+	Name string `help:"Name of the adapter (default: the project's)."`
+	Plan bool   `help:"Only print the plan: memory, steps, time on this machine."`
+}
+
+func (c *sftCmd) Run(a *app) error {
+	l, err := a.newPipeline(c.Set)
+	if err != nil {
+		return err
+	}
+	if c.Name != "" {
+		l.adapterName = c.Name
+	}
+	if c.Plan {
+		plan, err := l.plan(a.ctx)
+		if err != nil {
+			return err
+		}
+		a.finish(plan, func() { a.printPlan(plan) })
+		return nil
+	}
+	steps, err := l.run("dlm train", []lifecycle.Node{l.checkNode(), l.trainNode()})
+	if err != nil {
+		return err
+	}
+	last := steps[len(steps)-1]
+	art, err := l.store.Artifact(a.ctx, last.Outputs[0])
+	if err != nil {
+		return err
+	}
+	dir, err := l.store.Materialise(a.ctx, art.ID)
+	if err != nil {
+		return err
+	}
+	a.finish(map[string]any{"adapter": art, "folder": dir, "run": last.Run, "action": last.Action}, func() {
+		a.printf("adapter %s (%s): %s\nnext: dlm eval %s\n", art.ID.Short(), art.Name, dir, art.ID.Short())
+	})
+	return nil
+}
+
+// trainedAdapter is the adapter that the project's current settings made.
+func (l *pipeline) trainedAdapter() (dlm.Digest, error) {
+	g := lifecycle.Graph{Store: l.store, State: l.p.State(), Nodes: []lifecycle.Node{l.trainNode()}}
+	g.Nodes[0].Estimate = nil
+	steps, err := g.Plan(l.a.ctx)
+	if err != nil {
+		return "", err
+	}
+	s := steps[0]
+	if s.Action != lifecycle.ActionSkip {
+		return "", usageError("there is no adapter of the present settings (%s): run \"dlm train sft\", or name one (see \"dlm adapters list\")", s.Reason)
+	}
+	runs, err := l.store.Run(l.a.ctx, s.Run)
+	if err != nil {
+		return "", err
+	}
+	return runs.Outputs[0], nil
+}
