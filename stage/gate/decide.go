@@ -113,6 +113,7 @@ func Decide(candidate, baseline dlm.Arm, o Options) (dlm.Verdict, error) {
 	v := dlm.Verdict{
 		Metric: o.Metric, Candidate: candidate.Name, Baseline: baseline.Name,
 		Margin: o.Margin, Level: o.Level,
+		Fixed: []string{}, Broken: []string{}, // lists in JSON, also when empty
 	}
 	if err := o.check(); err != nil {
 		return v, err
