@@ -51,7 +51,7 @@ func FieldErrors(err error) []*FieldError {
 		var fe *FieldError
 		if e, ok := err.(*FieldError); ok { //nolint:errorlint // the tree is walked by hand
 			out = append(out, e)
-		} else if m, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as above
+		} else if m, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range m.Unwrap() {
 				walk(e)
 			}

@@ -1,11 +1,13 @@
 package lifecycle
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -139,6 +141,15 @@ func (p *Project) override(base *decoder, s string) error {
 			b.WriteByte('\n')
 		}
 	}
+	// A field that is text takes what stands there as it is: on a command line
+	// nobody quotes for YAML.
+	if isText(reflect.TypeFor[Project](), parts) {
+		quoted, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		value = string(quoted)
+	}
 	b.WriteString(" " + value + "\n")
 	d, err := decodeYAML(where, []byte(b.String()), p)
 	for _, e := range FieldErrors(err) {
@@ -152,6 +163,22 @@ func (p *Project) override(base *decoder, s string) error {
 		base.overridden(path, where)
 	}
 	return nil
+}
+
+// isText says whether the field at this path is plain text.
+func isText(t reflect.Type, path []string) bool {
+	for _, name := range path {
+		if t.Kind() != reflect.Struct {
+			return false
+		}
+		_, index := fieldNames(t)
+		i, ok := index[name]
+		if !ok {
+			return false
+		}
+		t = t.Field(i).Type
+	}
+	return t.Kind() == reflect.String
 }
 
 // overridden remembers that a field was set on the command line.

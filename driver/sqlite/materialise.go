@@ -52,7 +52,7 @@ func (s *Store) Materialise(ctx context.Context, id dlm.Digest) (string, error) 
 		if try == 3 {
 			return "", fmt.Errorf("lay out %s %s: %w", a.Kind, id.Short(), explain(err))
 		}
-		os.Rename(dir, filepath.Join(tmp, fmt.Sprintf("old%d", try)))
+		_ = os.Rename(dir, filepath.Join(tmp, fmt.Sprintf("old%d", try))) // the next try tells
 	}
 }
 

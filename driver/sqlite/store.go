@@ -138,8 +138,7 @@ func (s *Store) tx(ctx context.Context, f func(*sql.Tx) error) error {
 		return explain(err)
 	}
 	if err := f(tx); err != nil {
-		tx.Rollback()
-		return explain(err)
+		return errors.Join(explain(err), tx.Rollback())
 	}
 	return explain(tx.Commit())
 }

@@ -140,7 +140,11 @@ func (d *Detection) decide(objects []object, o Options) error {
 	if lists := listFields(objects); len(objects) == 1 && len(lists) > 0 {
 		return d.refuse("is one JSON object with arrays under "+strings.Join(lists, ", "), "save the array of rows alone")
 	}
-	return d.refuse("has fields "+strings.Join(d.Fields, ", ")+", none of which name a prompt and a completion",
+	shown := d.Fields
+	if len(shown) > 12 {
+		shown = append(shown[:12:12], fmt.Sprintf("and %d more", len(d.Fields)-12))
+	}
+	return d.refuse("has fields "+strings.Join(shown, ", ")+", none of which name a prompt and a completion",
 		"say which they are: data.prompt and data.completion in dlm.yaml, or rename them to prompt and completion")
 }
 

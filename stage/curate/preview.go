@@ -1,9 +1,9 @@
 package curate
 
 import (
-	"bufio"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"dlm"
@@ -26,7 +26,7 @@ const (
 // tokens that count in the loss marked. Control characters are made visible;
 // line ends are shown and kept.
 func Preview(w io.Writer, enc dlm.Encoder, row dlm.Row, e dlm.Encoded, s Style) error {
-	b := bufio.NewWriter(w)
+	b := &strings.Builder{}
 	trained := 0
 	for _, m := range e.Mask {
 		if m {
@@ -45,12 +45,13 @@ func Preview(w io.Writer, enc dlm.Encoder, row dlm.Row, e dlm.Encoded, s Style) 
 		i = j
 	}
 	b.WriteString("\n")
-	return b.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // writeRun writes consecutive tokens of one mask value. Colours are set again
 // on every line, because pagers reset them at line ends.
-func writeRun(b *bufio.Writer, text string, trained bool, s Style) {
+func writeRun(b *strings.Builder, text string, trained bool, s Style) {
 	open, end := "", ""
 	switch {
 	case s.Colour && trained:
@@ -93,7 +94,7 @@ func writeRun(b *bufio.Writer, text string, trained bool, s Style) {
 
 // WriteResult writes what Check found, for people.
 func WriteResult(w io.Writer, r Result, s Style) error {
-	b := bufio.NewWriter(w)
+	b := &strings.Builder{}
 	share := 0.0
 	if r.Tokens > 0 {
 		share = 100 * float64(r.LossTokens) / float64(r.Tokens)
@@ -110,7 +111,10 @@ func WriteResult(w io.Writer, r Result, s Style) error {
 		fmt.Fprintf(b, "%s%-6s%s  %s\n", open, mark, end, f.Problem)
 		const show = 8
 		for _, row := range f.Rows[:min(show, len(f.Rows))] {
-			fmt.Fprintf(b, "          %s:%d  %s", row.File, row.Line, Printable(row.ID))
+			fmt.Fprintf(b, "          %s:%d", row.File, row.Line)
+			if row.ID != fmt.Sprintf("%s:%d", filepath.Base(row.File), row.Line) {
+				fmt.Fprintf(b, "  %s", Printable(row.ID))
+			}
 			if row.Note != "" {
 				fmt.Fprintf(b, "  %s", Printable(row.Note))
 			}
@@ -124,5 +128,6 @@ func WriteResult(w io.Writer, r Result, s Style) error {
 	if len(r.Findings) == 0 {
 		b.WriteString("nothing found\n")
 	}
-	return b.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
 }

@@ -57,7 +57,9 @@ func scanRecords(path string, in io.Reader, yield func(record) bool) (Container,
 		return c, &RowError{File: path, Problem: problem, Expected: "UTF-8 text: JSONL, JSON, CSV or TSV", Next: foreignNext(problem)}
 	}
 	if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
-		r.Discard(3)
+		if _, err := r.Discard(3); err != nil {
+			return "", err
+		}
 		head, _ = r.Peek(4096)
 	}
 	switch c := container(path, head); c {
@@ -426,6 +428,8 @@ func jsonString(s string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.Encode(s)
+	if err := e.Encode(s); err != nil {
+		panic(err) // a string always encodes
+	}
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
