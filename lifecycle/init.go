@@ -85,7 +85,7 @@ func Init(o InitOptions) (InitResult, error) {
 		return res, err
 	}
 	var b strings.Builder
-	t := template.Must(template.New(FileName).Funcs(template.FuncMap{"yaml": yamlText}).Parse(projectTemplate))
+	t := template.Must(template.New(FileName).Funcs(template.FuncMap{"yaml": yamlText, "pad": func(n int, s string) string { return fmt.Sprintf("%-*s ", n-1, s) }}).Parse(projectTemplate))
 	if err := t.Execute(&b, f); err != nil {
 		return res, err
 	}

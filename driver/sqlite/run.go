@@ -27,7 +27,8 @@ func (s *Store) BeginRun(ctx context.Context, r dlm.Run) (dlm.Run, error) {
 		r.Started = s.now()
 	}
 	r.Started = r.Started.UTC()
-	if r.ID == "" {
+	given := r.ID != ""
+	if !given {
 		r.ID = newRunID(r.Started)
 	}
 	if r.PID == 0 {
@@ -41,6 +42,16 @@ func (s *Store) BeginRun(ctx context.Context, r dlm.Run) (dlm.Run, error) {
 		return r, fmt.Errorf("begin run %s: %w", r.ID, err)
 	}
 	err = s.tx(ctx, func(tx *sql.Tx) error {
+		for !given { // another process may have taken the same digits
+			var taken int
+			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM runs WHERE id = ?`, r.ID).Scan(&taken); err != nil {
+				return err
+			}
+			if taken == 0 {
+				break
+			}
+			r.ID = newRunID(r.Started)
+		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO runs
 			(id, seq, stage, status, started, ended, pid, process, params, inputs, outputs, metrics, dir, error, key, author)
 			VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM runs), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -188,9 +199,11 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// newRunID is short, starts with "r-", and sorts by start time.
+// newRunID is short, starts with "r-", and sorts by start time to the
+// millisecond; the last two digits tell apart what starts within one.
 func newRunID(t time.Time) string {
-	var b [2]byte
+	var b [1]byte
 	rand.Read(b[:])
-	return "r-" + t.UTC().Format("060102-150405") + "-" + hex.EncodeToString(b[:])
+	t = t.UTC()
+	return fmt.Sprintf("r-%s-%03d%s", t.Format("060102-150405"), t.Nanosecond()/1e6, hex.EncodeToString(b[:]))
 }

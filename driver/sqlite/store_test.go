@@ -301,6 +301,29 @@ func TestKilledProcessLeavesItsRunCutOff(t *testing.T) {
 	}
 }
 
+// Many runs that start within one millisecond get ids of their own.
+func TestRunIDsDoNotCollide(t *testing.T) {
+	ctx, s := context.Background(), openTest(t, t.TempDir())
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	seen := map[string]bool{}
+	for range 60 {
+		r, err := s.BeginRun(ctx, dlm.Run{Stage: "x", Started: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[r.ID] || !strings.HasPrefix(r.ID, "r-260102-030405-006") {
+			t.Errorf("id %s", r.ID)
+		}
+		seen[r.ID] = true
+	}
+	if _, err := s.BeginRun(ctx, dlm.Run{ID: "r-mine", Stage: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.BeginRun(ctx, dlm.Run{ID: "r-mine", Stage: "x"}); err == nil {
+		t.Error("a given id was taken twice")
+	}
+}
+
 func TestWritersAndReadersInOneProcess(t *testing.T) {
 	ctx, s := context.Background(), openTest(t, t.TempDir())
 	errs := make(chan error, 8)

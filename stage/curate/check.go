@@ -187,6 +187,14 @@ func (c *checker) add(kind string, r RowRef) {
 	f.Rows = append(f.Rows, r)
 }
 
+// from names the row as seen from another one: by line within one file.
+func (r RowRef) from(row dlm.Row) string {
+	if r.File == row.File {
+		return fmt.Sprintf("line %d", r.Line)
+	}
+	return fmt.Sprintf("%s:%d", r.File, r.Line)
+}
+
 func ref(row dlm.Row, format string, a ...any) RowRef {
 	return RowRef{ID: row.ID, File: row.File, Line: row.Line, Note: fmt.Sprintf(format, a...)}
 }
@@ -279,11 +287,11 @@ func (c *checker) duplicates(row dlm.Row) {
 		return
 	}
 	if first, same := s.completions[completion]; same {
-		c.add(KindDuplicate, ref(row, "as line %d", first.Line))
+		c.add(KindDuplicate, ref(row, "as %s", first.from(row)))
 		return
 	}
 	s.completions[completion] = ref(row, "")
-	c.add(KindConflict, ref(row, "line %d has another", s.row.Line))
+	c.add(KindConflict, ref(row, "%s has another", s.row.from(row)))
 }
 
 func (c *checker) leaks(row dlm.Row) {
