@@ -23,6 +23,7 @@ type dataCheckCmd struct {
 	Truncate bool    `help:"Accept truncated completions."`
 	Near     float64 `help:"Similarity to a golden prompt that refuses a row; 0 = 0.9, 1 = equal ones only."`
 	Preview  int     `default:"3" help:"Rows to show with their mask."`
+	Write    string  `help:"Write the rows that pass to this file, as JSONL." placeholder:"FILE"`
 }
 
 func (c *dataCheckCmd) Run(a *app) error {
@@ -37,6 +38,12 @@ func (c *dataCheckCmd) Run(a *app) error {
 	r, err := curate.Check(a.ctx, rows, enc, items, o)
 	if err != nil {
 		return err
+	}
+	if c.Write != "" {
+		if err := curate.WriteFile(c.Write, r.Passing(rows)); err != nil {
+			return err
+		}
+		a.notef("%d of %d rows pass: %s", len(r.Passing(rows)), len(rows), c.Write)
 	}
 	if a.flags.JSON {
 		a.printJSON(r)
