@@ -5,7 +5,7 @@ usage: check_adapters.py WORK_DIR TRAIN.jsonl (NAME DLM_BASE HF_DIR)...      env
 
 For each base: without adapter; with three adapters that PEFT made (all projections; rsLoRA on two of them; odd rank), imported
 with `dlm adapters import`; with one that dlm trained for a few steps and PEFT then loads, every tensor of it. Both sides start from
-the same dequantised numbers and compute in f32.
+the same dequantised numbers; dlm computes in f32, PEFT in f64.
 """
 import os
 import sys
@@ -25,6 +25,19 @@ PROMPT = "My policy number is 4471902 and the car is a 2017 Honda. Please file"
 COMPLETION = " the claim before the end of the month: {\"intent\": \"reportclaim\"}"
 CHAT = [{"role": "system", "content": "File the customer's message as one JSON record."}, {"role": "user", "content": "my name is Ada Byron and my claim number is 88310"}]
 ANSWER = '{"intent": "checkclaimstatus", "name": "Ada Byron", "claimid": "88310"}'
+PROJECT = """project: interop
+base: {base}
+data:
+  train: {train}
+  max_len: 256
+  held_out: 0
+train:
+  rank: 4
+  lr: 5e-3
+  max_steps: 3
+  batch_size: 4
+  precision: f32
+"""
 TOLERANCE = float(os.environ.get("TOLERANCE", "1e-4"))
 
 
@@ -33,8 +46,9 @@ def load(hf):
 
 
 def torch_logps(m, prompt, completion):
+    """By torch in f64, so that what differs is dlm's rounding alone."""
     with torch.no_grad():
-        lp = m(torch.tensor([prompt + completion]), use_cache=False).logits[0, len(prompt) - 1:-1].log_softmax(-1)
+        lp = m.double()(torch.tensor([prompt + completion]), use_cache=False).logits[0, len(prompt) - 1:-1].log_softmax(-1)
     return list(zip(completion, lp.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()))
 
 
@@ -70,8 +84,11 @@ def peft_to_dlm(name, base, hf, tok, work):
 
 def dlm_to_peft(name, base, hf, tok, work, train):
     """A few steps of real training by dlm; the folder then goes to PEFT untouched."""
-    out = f"{work}/{name}-dlm"
-    dlm("train", "sft", "--base", base, "--data", train, "--out", out, "--rank", 4, "--steps", 3, "--batch", 4, "--lr", "5e-3", "--precision", "f32")
+    project = f"{work}/{name}-project"
+    os.makedirs(project, exist_ok=True)
+    with open(f"{project}/dlm.yaml", "w") as f:
+        f.write(PROJECT.format(base=os.path.abspath(base), train=os.path.abspath(train)))
+    out = dlm("-C", project, "train", "sft")["folder"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # PEFT warns of tensors that are missing or left over
         warnings.filterwarnings("ignore", category=DeprecationWarning)
