@@ -100,8 +100,9 @@ func (have BaseIdentity) check(want BaseIdentity) error {
 	return nil
 }
 
+// sorted returns the distinct ids in order; never nil, so that JSON has a list.
 func sorted(ids []int32) []int32 {
-	s := slices.Clone(ids)
+	s := append([]int32{}, ids...)
 	slices.Sort(s)
 	return slices.Compact(s)
 }

@@ -76,6 +76,7 @@ func (a *Adapter) fillFolder(dir string, id BaseIdentity, files map[string][]byt
 	if err != nil {
 		return err
 	}
+	id.StopIDs = sorted(id.StopIDs)
 	identity, err := json.MarshalIndent(identityFile{identityFormat, id}, "", "  ")
 	if err != nil {
 		return err
@@ -153,14 +154,14 @@ tags:
 | chat template | %s |
 
 It fits exactly this base, tokenizer and chat template; dlm refuses others. The
-values are those of %s, written by dlm.
+weights are float32, in %s.
 
 With PEFT:
 
     from peft import PeftModel
     model = PeftModel.from_pretrained(base, "THIS_FOLDER")
 `, yamlString(base), base, a.cfg.Rank, a.cfg.Alpha, scaling, a.cfg.Dropout, strings.Join(mods, ", "),
-		a.Parameters(), id.BaseHash, id.TokenizerHash, id.TemplateHash, WeightsFile)
+		a.Parameters(), id.BaseHash, or(id.TokenizerHash, "not recorded"), or(id.TemplateHash, "not recorded"), WeightsFile)
 }
 
 // yamlString quotes a name for the card's front matter; JSON strings are YAML.

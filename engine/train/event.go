@@ -29,7 +29,7 @@ type Event struct {
 type Result struct {
 	Steps     int
 	Loss      float64   // of the last step
-	EvalLoss  float64   // of the kept adapter; NaN without held-out examples
+	EvalLoss  float64   // of the kept adapter; 0 without held-out examples
 	BestStep  int       // step of the kept adapter
 	Tokens    int       // seen in the whole run
 	Seconds   float64   // of training, over all parts of a resumed run

@@ -30,7 +30,8 @@ type Plan struct {
 // PlanMemory returns the bytes that training a on m will take, by use, with
 // passes of at most microTokens rows: "weights", "adapter", "optimiser",
 // "checkpoint" (while one is written), what model.PassBytes lists
-// ("activations", "scratch", "attention", "logits"), and "cache" for samples.
+// ("activations", "scratch", "attention", "logits"), "cache" for samples, and
+// "runtime", an allowance for the program itself.
 func PlanMemory(m *model.Model, a *lora.Adapter, microTokens int, cacheBytes int64) map[string]int64 {
 	n := a.Parameters()
 	panel := int64(2)
@@ -42,11 +43,16 @@ func PlanMemory(m *model.Model, a *lora.Adapter, microTokens int, cacheBytes int
 	bytes["adapter"] = n * (4 + panel)
 	bytes["optimiser"] = n * (4 + 8)  // gradient, two moments
 	bytes["checkpoint"] = n * (4 + 8) // value, two moments
+	bytes["runtime"] = runtimeBytes
 	if cacheBytes > 0 {
 		bytes["cache"] = cacheBytes
 	}
 	return bytes
 }
+
+// runtimeBytes covers the program, its stacks and what waits for collection:
+// measured as the rest between a plan and the resident set of its run.
+const runtimeBytes = 80 << 20
 
 // Preview plans a run without starting it.
 func Preview(m *model.Model, a *lora.Adapter, data, held []Example, cfg Config) (Plan, error) {

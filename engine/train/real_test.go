@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"dlm/engine/kernel"
+	"dlm/engine/lora"
 )
 
 const goldensDir = "../testdata/goldens"
@@ -15,6 +17,9 @@ const goldensDir = "../testdata/goldens"
 // realBase returns the GGUF of SmolLM2-135M-Instruct, or skips.
 func realBase(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the real base takes a while: run without -short")
+	}
 	if p := os.Getenv("DLM_TEST_MODEL"); p != "" {
 		return p
 	}
@@ -140,4 +145,69 @@ func TestRealInBF16(t *testing.T) {
 		}
 	}
 	t.Logf("losses %v\ngolden %v; gradient norm %v, golden %v", losses, g.AdamW.Losses, res.norm, g.SFT.NormTotal)
+}
+
+// TestRealAdapterBytes is engine law 6 on the real base: the adapter file after
+// two steps is the same however the steps are cut, on one thread or two, and
+// when the run is cut off and resumed.
+func TestRealAdapterBytes(t *testing.T) {
+	path := realBase(t)
+	_, golden := readRealGolden(t)
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			want := ""
+			for _, way := range []struct {
+				name    string
+				threads int
+				micro   int
+				packing bool
+				cut     bool
+			}{
+				{"1x4", 2, 4, true, false}, {"4x1", 2, 1, true, false}, {"unpacked", 2, 0, false, false},
+				{"one thread", 1, 0, true, false}, {"cut off", 2, 0, true, true},
+			} {
+				m := loadBase(t, path, mode, way.threads)
+				// The golden rows, and each once more without its system turn's first tokens.
+				data := append([]Example(nil), golden...)
+				for _, e := range golden {
+					data = append(data, Example{ID: e.ID + "-short", IDs: e.IDs[3:], Mask: e.Mask[3:]})
+				}
+				a := lora.New(m, lora.Config{Rank: 16, Alpha: 32, Dropout: 0.05}, 7)
+				cfg := Config{BatchSize: 4, MaxSteps: 2, LR: 1e-3, Schedule: "linear", ClipNorm: 1, Seed: 3, Shuffle: true,
+					MicroBatch: way.micro, Packing: way.packing, SaveEvery: 1}
+				dir := t.TempDir()
+				if way.cut {
+					ctx, cancel := context.WithCancel(context.Background())
+					_, err := Run(ctx, m, a, data, nil, cfg, dir, func(e Event) {
+						if e.Kind == "checkpoint" {
+							cancel()
+						}
+					})
+					cancel()
+					if err == nil {
+						t.Fatal("the run was not cut off")
+					}
+					a = lora.New(m, lora.Config{Rank: 16, Alpha: 32, Dropout: 0.05}, 7)
+				}
+				res, err := Run(context.Background(), m, a, data, nil, cfg, dir, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out := filepath.Join(dir, "adapter")
+				if err := a.Save(out, lora.BaseIdentity{BaseName: "smollm2", BaseHash: "sha256:0"}); err != nil {
+					t.Fatal(err)
+				}
+				hash, err := fileHash(filepath.Join(out, lora.WeightsFile))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%-10s losses %v, %s", way.name, res.Losses, hash)
+				if want == "" {
+					want = hash
+				} else if hash != want {
+					t.Errorf("%s: another adapter file", way.name)
+				}
+			}
+		})
+	}
 }

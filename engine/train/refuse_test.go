@@ -282,7 +282,7 @@ func TestPlan(t *testing.T) {
 	if q.MicroTokens >= p.MicroTokens || q.PeakBytes > cfg.MemoryLimit {
 		t.Errorf("with %d bytes: passes of %d tokens, %d bytes", cfg.MemoryLimit, q.MicroTokens, q.PeakBytes)
 	}
-	cfg.MemoryLimit = 1000
+	cfg.MemoryLimit = runtimeBytes
 	if _, err := Preview(m, a, data, nil, cfg); err == nil || !strings.Contains(err.Error(), "may be used") {
 		t.Errorf("error %v", err)
 	}

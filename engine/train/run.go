@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"strings"
 	"time"
@@ -290,7 +289,7 @@ func (r *runner) takeUp(st state) error {
 // finish puts the kept values into the adapter.
 func (r *runner) finish() (Result, error) {
 	res := Result{
-		Steps: r.total, EvalLoss: math.NaN(), BestStep: r.st.Step, Tokens: r.st.Tokens, Seconds: r.st.Seconds,
+		Steps: r.total, BestStep: r.st.Step, Tokens: r.st.Tokens, Seconds: r.st.Seconds,
 		PeakBytes: peakBytes(), Resumed: r.resumed, Losses: r.st.Losses, Evals: r.st.Evals,
 	}
 	if n := len(r.st.Losses); n > 0 {
