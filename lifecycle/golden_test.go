@@ -316,3 +316,20 @@ func TestSplitHeld(t *testing.T) {
 		}
 	}
 }
+
+func FuzzOpenGolden(f *testing.F) {
+	f.Add([]byte(`{"id":"1","prompt":"a?","target":"b"}`), []byte(`{"name":"x","locked":false,"history":[{"version":1,"at":"2026-01-01T00:00:00Z","author":"a","action":"new","items":0,"digest":"","prev":"","hash":""}]}`))
+	f.Add([]byte(""), []byte("{}"))
+	f.Add([]byte("{"), []byte("null"))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, items, history []byte) {
+		p := filepath.Join(dir, "g.jsonl")
+		if os.WriteFile(p, items, 0o644) != nil || os.WriteFile(historyPath(p), history, 0o644) != nil {
+			return
+		}
+		g, err := OpenGolden(p)
+		if (g == nil) == (err == nil) {
+			t.Errorf("set %v, error %v", g, err)
+		}
+	})
+}

@@ -33,7 +33,7 @@ func Preview(w io.Writer, enc dlm.Encoder, row dlm.Row, e dlm.Encoded, s Style) 
 			trained++
 		}
 	}
-	fmt.Fprintf(b, "%s:%d  %s  %d tokens, %d in the loss%s\n", row.File, row.Line, Printable(row.ID), len(e.IDs), trained,
+	fmt.Fprintf(b, "%s  %d tokens, %d in the loss%s\n", where(row.File, row.Line, row.ID), len(e.IDs), trained,
 		map[bool]string{true: ", truncated"}[e.Truncated])
 	for i := 0; i < len(e.IDs); {
 		j := i
@@ -47,6 +47,15 @@ func Preview(w io.Writer, enc dlm.Encoder, row dlm.Row, e dlm.Encoded, s Style) 
 	b.WriteString("\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// where names a row by its place, and by its id if it was given one.
+func where(file string, line int, id string) string {
+	at := fmt.Sprintf("%s:%d", file, line)
+	if id == fmt.Sprintf("%s:%d", filepath.Base(file), line) {
+		return at
+	}
+	return at + "  " + Printable(id)
 }
 
 // writeRun writes consecutive tokens of one mask value. Colours are set again
@@ -111,10 +120,7 @@ func WriteResult(w io.Writer, r Result, s Style) error {
 		fmt.Fprintf(b, "%s%-6s%s  %s\n", open, mark, end, f.Problem)
 		const show = 8
 		for _, row := range f.Rows[:min(show, len(f.Rows))] {
-			fmt.Fprintf(b, "          %s:%d", row.File, row.Line)
-			if row.ID != fmt.Sprintf("%s:%d", filepath.Base(row.File), row.Line) {
-				fmt.Fprintf(b, "  %s", Printable(row.ID))
-			}
+			fmt.Fprintf(b, "          %s", where(row.File, row.Line, row.ID))
 			if row.Note != "" {
 				fmt.Fprintf(b, "  %s", Printable(row.Note))
 			}
