@@ -192,3 +192,22 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 		t.Errorf("a step allocates %v times", n)
 	}
 }
+
+// TestClipIsTorchsFormula at norms where the 1e-6 in it shows.
+func TestClipIsTorchsFormula(t *testing.T) {
+	ts := []Tensor{{Value: []float32{0, 0}, Grad: []float32{3e-6, 4e-6}}}
+	n := NewNorm(ts, nil)
+	total := n.Total()
+	if math.Abs(total-5e-6) > 1e-12 || n.Of(0) != total {
+		t.Fatalf("norm %v, want 5e-6", total)
+	}
+	if f := n.Clip(total, 3e-6); math.Abs(f-0.5) > 1e-6 || math.Abs(float64(ts[0].Grad[0])-1.5e-6) > 1e-12 {
+		t.Errorf("factor %v, gradient %v; want 3e-6 / (5e-6 + 1e-6)", f, ts[0].Grad[0])
+	}
+	if f := n.Clip(1, 0); f != 1 {
+		t.Errorf("switched off, it scales by %v", f)
+	}
+	if f := n.Clip(0.5, 1); f != 1 {
+		t.Errorf("below the limit, it scales by %v", f)
+	}
+}
