@@ -279,6 +279,9 @@ func TestGraphCutOffRun(t *testing.T) {
 	if _, err := b.Store.BeginRun(ctx, dlm.Run{Stage: "train", Inputs: in, Key: Key("train", n.Code, n.Params, in), Dir: "runs/x"}); err != nil {
 		t.Fatal(err)
 	}
+	if plan, err := b.planned(); err != nil || !strings.Contains(plan[0].Reason, "is at it now") {
+		t.Errorf("%v\n%s", err, reasons(plan))
+	}
 	if _, ran, err := b.run(t); err == nil || ran != "" || !strings.Contains(err.Error(), "dlm runs stop") {
 		t.Errorf("%s, %v", ran, err)
 	}

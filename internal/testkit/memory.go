@@ -219,7 +219,10 @@ func (m *Memory) BeginRun(_ context.Context, r dlm.Run) (dlm.Run, error) {
 }
 
 // UpdateRun implements dlm.Store.
-func (m *Memory) UpdateRun(_ context.Context, r dlm.Run) error {
+func (m *Memory) UpdateRun(ctx context.Context, r dlm.Run) error {
+	if err := ctx.Err(); err != nil {
+		return err // as a database does
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range m.runs {

@@ -172,6 +172,24 @@ func TestIndexFindsWhatAllPairsFind(t *testing.T) {
 			}
 		}
 	}
+	// At exactly the similarity of a pair, the pair must still be found: here a
+	// filter that is one shingle short fails.
+	for i, a := range texts {
+		for _, b := range texts[:i] {
+			x := NewIndex([]string{b})
+			j := jaccard(x.shingles(Normalise(a)), x.sets[0])
+			if j > 0 && len(x.Find(a, j)) == 0 {
+				t.Fatalf("%q and %q are %v the same and not found", a, b, j)
+			}
+		}
+	}
+	// The same with a pair made for it: the shared shingles are the commonest.
+	rest := []string{"bbbbbbbb qqqqqqqq", "bbbbbbbb rrrrrrrr", "bbbbbbbb ssssssss"}
+	y := NewIndex(append([]string{"bbbbbbbb tttttttt"}, rest...))
+	q := "bbbbbbbb uuuuuuuu"
+	if j := jaccard(y.shingles(q), y.sets[0]); len(y.Find(q, j)) != 4 {
+		t.Errorf("found %v at %v", y.Find(q, j), j)
+	}
 	if found < 600 {
 		t.Errorf("only %d found: the test tests little", found)
 	}
@@ -180,7 +198,7 @@ func TestIndexFindsWhatAllPairsFind(t *testing.T) {
 // A long instruction that every prompt begins with must not make all of them
 // look alike.
 func TestIndexLeavesOutWhatAllShare(t *testing.T) {
-	instruction := "You are the assistant of an insurance company. Classify the following message of a customer into one of the intents that we know. Message: "
+	instruction := "You are the assistant of an insurance company. Classify the following message of a customer into one of the intents that we know, and answer with its name alone, in lower case, without any other word, mark or explanation before or after it; when none of them fits, answer that it is unknown. Message: "
 	var texts []string
 	for i := range 12 {
 		texts = append(texts, instruction+strings.Repeat(string(rune('a'+i)), 8)+" question")

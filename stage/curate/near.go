@@ -107,7 +107,8 @@ func (x *Index) Find(text string, threshold float64) []Match {
 	slices.SortFunc(rare, func(a, b uint64) int {
 		return cmp.Or(cmp.Compare(len(x.posts[a]), len(x.posts[b])), cmp.Compare(a, b))
 	})
-	probe := len(set) - int(math.Ceil(threshold*float64(len(set)))) + 1
+	// A little less than the product, which may come out a hair above a whole number.
+	probe := len(set) - int(math.Ceil(threshold*float64(len(set))-1e-9)) + 1
 	tried := map[int]bool{}
 	for _, h := range rare[:min(probe, len(rare))] {
 		for _, i := range x.posts[h] {
