@@ -318,12 +318,12 @@ func TestSplitHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seed := range uint64(60) {
-		h := Held{Rows: int(seed)}
-		if seed%3 == 0 {
-			h = Held{Part: float64(seed) / 120}
+	for i := range 4 * len(rows) {
+		h := Held{Rows: i / 4}
+		if i%4 == 3 {
+			h = Held{Part: float64(i) / float64(8*len(rows))}
 		}
-		train, held := SplitHeld(rows, h, seed%2)
+		train, held := SplitHeld(rows, h, uint64(i%4))
 		if len(train)+len(held) != len(rows) {
 			t.Errorf("%v: rows were lost", h)
 		}
