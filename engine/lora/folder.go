@@ -43,6 +43,11 @@ func swapIn(tmp, dir, parent string) error {
 	if exchange(tmp, dir) == nil {
 		return errors.Join(syncPath(parent), os.RemoveAll(tmp))
 	}
+	return moveAside(tmp, dir, parent)
+}
+
+// moveAside is swapIn in two steps.
+func moveAside(tmp, dir, parent string) error {
 	old := tmp + "-old"
 	err := os.Rename(dir, old)
 	switch {
