@@ -198,6 +198,21 @@ func TestSequenceSeeds(t *testing.T) {
 	}
 }
 
+// TestDrawsFollowThePosition: each position has a draw of its own, counted from
+// the first token of the prompt, so a completion can be taken up in its middle.
+func TestDrawsFollowThePosition(t *testing.T) {
+	e := engine(t, tiny(t, "llama-tied", kernel.BF16, 1), Options{})
+	r := Request{IDs: []int32{5, 6, 7}, MaxTokens: 10, Sampling: sample.Params{Temperature: 1e4, Seed: 4}}
+	whole := ids(generate(t, e, r)[0])
+	if distinct := len(slices.Compact(slices.Sorted(slices.Values(whole)))); distinct < 8 {
+		t.Errorf("ten draws from a flat distribution gave %v", whole)
+	}
+	r.IDs, r.MaxTokens = append(r.IDs, whole[:4]...), 6
+	if rest := ids(generate(t, e, r)[0]); !slices.Equal(rest, whole[4:]) {
+		t.Errorf("taken up after %v: %v, expected %v", whole[:4], rest, whole[4:])
+	}
+}
+
 // TestBrokenWeightsAreNotSampledFrom: an adapter that holds NaN ends its own
 // sequence with an error.
 func TestBrokenWeightsAreNotSampledFrom(t *testing.T) {
