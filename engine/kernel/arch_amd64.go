@@ -9,15 +9,17 @@ import (
 // The assembly kernel sets, best first.
 var (
 	simdBF16 = simd{
-		bf16:  tiling{tiles: &tilesBF16, vecCols: 16, maxCols: 64},
-		f32:   tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
-		fused: true,
-		outer: &outerTilesF32x16,
+		blocks: blocksBF16,
+		bf16:   tiling{tiles: &tilesBF16, vecCols: 16, maxCols: 64},
+		f32:    tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
+		fused:  true,
+		outer:  &outerTilesF32x16,
 	}
 	simd512 = simd{
-		bf16:  tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64, widenA: true},
-		f32:   tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
-		outer: &outerTilesF32x16,
+		blocks: blockFuncs{transpose32: transpose32},
+		bf16:   tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64, widenA: true},
+		f32:    tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
+		outer:  &outerTilesF32x16,
 	}
 	simdAVX2 = simd{
 		bf16:  tiling{tiles: &tilesF32x8, vecCols: 8, maxCols: 16, widenA: true},
@@ -31,7 +33,7 @@ var (
 )
 
 func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs)) *set {
-	return &set{name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, rows: rows}
+	return &set{name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, blocks: v.blocks, rows: rows}
 }
 
 func archEntries() []entry {

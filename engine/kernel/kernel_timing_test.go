@@ -143,6 +143,29 @@ func BenchmarkRows(b *testing.B) {
 	}
 }
 
+// BenchmarkAttention reports the steps between multiplies on a tile of 64 x 64.
+func BenchmarkAttention(b *testing.B) {
+	x := benchExec(b, 1)
+	r := newRand(1)
+	s, dp, m, sum := randF32(r, 64*64, 1), randF32(r, 64*64, 1), make([]float32, 64), make([]float32, 64)
+	o, rows := NewOperand(BF16, 64, 64), randOperand(r, BF16, 64, 64)
+	blk := Block{Mode: BF16, K: 64, N: 64, B: NewOperand(BF16, 64, 64).B}
+	for name, f := range map[string]func(){
+		"SoftmaxBlock":         func() { x.SoftmaxBlock(o, s, 64, 64, 0.125, m, sum) },
+		"SoftmaxBlockBackward": func() { x.SoftmaxBlockBackward(s, dp, 64, 64, 0.125, m, sum, sum) },
+		"TransposeRound":       func() { x.TransposeRound(o, s, 64, 64) },
+		"RoundRows":            func() { x.RoundRows(o, s, 64) },
+		"PutRows":              func() { x.PutRows(blk, 0, rows) },
+		"PutColumns":           func() { x.PutColumns(blk, 0, rows) },
+	} {
+		b.Run(x.Name()+"/"+name, func(b *testing.B) {
+			for b.Loop() {
+				f()
+			}
+		})
+	}
+}
+
 // BenchmarkFork is the cost of an empty Run.
 func BenchmarkFork(b *testing.B) {
 	x := benchExec(b, 0)

@@ -324,7 +324,7 @@ func transposeQ8(a *decodeArgs)
 func transposePairs(a *decodeArgs)
 
 //go:noescape
-func transposeF32x16(a *decodeArgs)
+func transpose32x16(a *decodeArgs)
 
 //go:noescape
 func outerZB_1x1(a *tileArgs)
@@ -454,6 +454,21 @@ func rowSwiGLUIntF32x16(a *rowArgs)
 
 //go:noescape
 func rowSwiGLUBackIntF32x16(a *rowArgs)
+
+//go:noescape
+func softmax64(a *softmaxArgs)
+
+//go:noescape
+func softmaxBack64(a *softmaxArgs)
+
+//go:noescape
+func transposeRound16(a *decodeArgs)
+
+//go:noescape
+func roundRows16(a *decodeArgs)
+
+//go:noescape
+func pairRows16(a *decodeArgs)
 
 //go:noescape
 func rowDotF32x8(a *rowArgs)

@@ -14,6 +14,7 @@ func TestArgumentOffsets(t *testing.T) {
 	var ta tileArgs
 	var da decodeArgs
 	var ra rowArgs
+	var sa softmaxArgs
 	for name, c := range map[string]struct{ got, want uintptr }{
 		"tile c": {unsafe.Offsetof(ta.c), 0}, "tile ldc": {unsafe.Offsetof(ta.ldc), 8}, "tile a": {unsafe.Offsetof(ta.a), 16},
 		"tile lda": {unsafe.Offsetof(ta.lda), 24}, "tile b": {unsafe.Offsetof(ta.b), 32}, "tile ldb": {unsafe.Offsetof(ta.ldb), 40},
@@ -25,7 +26,11 @@ func TestArgumentOffsets(t *testing.T) {
 		"decode vectors": {unsafe.Offsetof(da.vectors), 40}, "decode bias": {unsafe.Offsetof(da.bias), 48},
 		"row dst": {unsafe.Offsetof(ra.dst), 0}, "row dst2": {unsafe.Offsetof(ra.dst2), 8}, "row p0": {unsafe.Offsetof(ra.p0), 16},
 		"row p1": {unsafe.Offsetof(ra.p1), 24}, "row p2": {unsafe.Offsetof(ra.p2), 32}, "row n": {unsafe.Offsetof(ra.n), 40},
-		"row s0": {unsafe.Offsetof(ra.s0), 48}, "row s1": {unsafe.Offsetof(ra.s1), 52}, "row lanes": {unsafe.Offsetof(ra.lanes), 56},
+		"softmax s": {unsafe.Offsetof(sa.s), 0}, "softmax lds": {unsafe.Offsetof(sa.lds), 8}, "softmax p": {unsafe.Offsetof(sa.p), 16},
+		"softmax ldp": {unsafe.Offsetof(sa.ldp), 24}, "softmax rows": {unsafe.Offsetof(sa.rows), 32}, "softmax seen": {unsafe.Offsetof(sa.seen), 40},
+		"softmax m": {unsafe.Offsetof(sa.m), 48}, "softmax sum": {unsafe.Offsetof(sa.sum), 56}, "softmax delta": {unsafe.Offsetof(sa.delta), 64},
+		"softmax scale": {unsafe.Offsetof(sa.scale), 72},
+		"row s0":        {unsafe.Offsetof(ra.s0), 48}, "row s1": {unsafe.Offsetof(ra.s1), 52}, "row lanes": {unsafe.Offsetof(ra.lanes), 56},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is at %d, the generator uses %d", name, c.got, c.want)

@@ -81,6 +81,9 @@ func TestNoAllocation(t *testing.T) {
 		flat := randOperand(r, BF16, 1, 64*64)
 		b := Block{Mode: BF16, K: 64, N: 64, B: flat.B}
 		f := func(int, int) {}
+		weights, m := NewOperand(BF16, 64, 64), make([]float32, 64)
+		square := weights
+		weights = weights.Slice(0, 20)
 		step := func() {
 			x.MatMul(dst, 128, a, w, false)
 			x.MatMulT(dst, 64, o, w, 0, 128, false)
@@ -90,6 +93,13 @@ func TestNoAllocation(t *testing.T) {
 			x.OuterAccum(dst, 64, src, 16, 16, a)
 			x.ExpSub(dst[:100], src[:100], x.MaxRow(src[:100]))
 			x.Run(3, f)
+			x.SoftmaxBlock(weights, src, 20, 3, 0.125, m, m)
+			x.SoftmaxBlockBackward(src, dst, 20, 3, 0.125, m, m, m)
+			x.TransposeRound(square, src, 64, 20)
+			x.RoundRows(weights, src, 64)
+			x.PutRows(b, 3, weights)
+			x.PutColumns(b, 3, weights)
+			m[0] = x.DotOperand(src, weights, 1)
 		}
 		step()
 		if n := testing.AllocsPerRun(50, step); n > 0 {

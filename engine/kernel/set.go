@@ -15,6 +15,7 @@ type set struct {
 	panelT func(s *scratch, t *panelTTask) // MatMulT
 	block  func(dst []float32, ldd int, a Operand, b Block, accumulate bool)
 	outer  func(t *outerArgs)
+	blocks blockFuncs
 	rows   [numRowOps]func(*rowArgs)
 }
 

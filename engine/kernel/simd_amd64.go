@@ -8,6 +8,8 @@ type simd struct {
 	f32   tiling // f32 mode
 	fused bool   // few rows: decode in registers
 	outer *[2][4][9]func(*tileArgs)
+
+	blocks blockFuncs
 }
 
 // fusedUpTo is the number of rows up to which decoding a quantised panel anew

@@ -43,9 +43,8 @@ func (v *simd) transposedF32(s *scratch, t *panelTTask, n0, count int) {
 		p := (n0 + n) / panelCols
 		width := t.w.width(p)
 		for k := 0; k < t.cols; k += laneCols {
-			s.dec = decodeArgs{dst: unsafe.Add(ptr(s.w), n*panelCols*4+k*4), src: unsafe.Add(ptr(t.w.bytes(p)), (t.k0+k)*width*4),
-				stride: width * 4, vectors: width / laneCols}
-			transposeF32x16(&s.dec)
+			transpose32(unsafe.Add(ptr(s.w), (n*panelCols+k)*4), panelCols*4,
+				unsafe.Add(ptr(t.w.bytes(p)), (t.k0+k)*width*4), width*4, width/laneCols)
 		}
 	}
 }

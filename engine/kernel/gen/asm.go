@@ -32,6 +32,9 @@ func (a *asm) f(format string, args ...any) {
 	a.buf.WriteByte('\n')
 }
 
+// sprint shortens fmt.Sprintf in operands.
+func sprint(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
 func (a *asm) label(name string) { fmt.Fprintf(&a.buf, "%s:\n", name) }
 
 // newLabel returns a label that is unique in the file.

@@ -41,7 +41,7 @@ func Files() map[string][]byte {
 	add("decode_amd64.s", decodes)
 	add("transpose_amd64.s", transposes)
 	add("outer_amd64.s", outers)
-	add("rows_f32x16_amd64.s", func(a *asm) { rows(a, rowsZ); rounding(a, roundBF16); rounding(a, roundZ) })
+	add("rows_f32x16_amd64.s", func(a *asm) { rows(a, rowsZ); rounding(a, roundBF16); rounding(a, roundZ); attention(a) })
 	add("rows_f32x8_amd64.s", func(a *asm) { rows(a, rowsY); rounding(a, roundY) })
 	files["kernels_amd64.go"] = d.text()
 	return files

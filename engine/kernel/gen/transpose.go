@@ -128,10 +128,12 @@ func transposePairs(a *asm) {
 	a.f("GLOBL splitWords<>(SB), RODATA|NOPTR, $64")
 }
 
-// transposeF32 transposes 16 rows k (stride bytes apart) of vectors x 16
-// columns n to rows n of 16 k, 256 bytes apart.
+// transposeF32 transposes 16 rows (stride bytes apart) of vectors x 16 values of
+// 32 bits to rows of 16, count bytes apart.
 func transposeF32(a *asm) {
-	a.decodeStart("transposeF32x16", false)
+	a.decodeStart("transpose32x16", false)
+	a.f("MOVQ CX, R8") // destination stride
+	a.f("LEAQ (R8)(R8*2), R9")
 	a.f("MOVQ %d(AX), CX", decVectors)
 	loop := a.newLabel("loop")
 	a.label(loop)
@@ -152,12 +154,14 @@ func transposeF32(a *asm) {
 	}
 	for c := range 4 {
 		a.lanes4(4*c, 16)
-		for l := range 4 {
-			a.f("VMOVUPS Z%d, %d(DI)", 4*c+l, (4*l+c)*256)
+	}
+	for l := range 4 {
+		for c := range 4 {
+			a.f("VMOVUPS Z%d, %s", 4*c+l, strided("DI", c, 0))
 		}
+		a.f("LEAQ (DI)(R8*4), DI")
 	}
 	a.f("ADDQ $64, BX")
-	a.f("ADDQ $4096, DI")
 	a.f("DECQ CX")
 	a.f("JNZ %s", loop)
 	a.end()
