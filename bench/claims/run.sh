@@ -1,35 +1,45 @@
 #!/usr/bin/env bash
-# The claims desk in dlm and in PyTorch + PEFT: same base, rows, order, rank, learning rates and seed; evaluated on the same golden
-# items, greedily; the paired difference with its interval, and both times. Let nothing else run meanwhile.
-#   usage: bench/claims/run.sh [OUT_DIR=bench/out/claims]
-#   PRECISION=bf16|f32 (dlm)   PEFT_DTYPE=f32|bf16|autocast   EPOCHS LR WARMUP SEED BATCH (default: the project's recipe)
+# The claims desk in dlm and in PyTorch + PEFT: same base, rows, order, rank, learning rates and seed. Both adapters answer the same
+# golden items greedily, once in dlm and once in transformers; paired differences with intervals, and both times. Let nothing
+# else run meanwhile.
+#   usage: bench/claims/run.sh [OUT_DIR=bench/out/claims] [train.FIELD=VALUE ...]
+#   PEFT_DTYPE=f32|bf16|autocast (default bf16)
 set -euo pipefail
 . "$(dirname "$0")/../../interop/python.sh"
 here=$root/bench/claims
-data=$root/projects/claims-desk/data
 out=${1:-$root/bench/out/claims}
+shift || true
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
 need_model
-recipe() { "$PY" "$here/recipe.py" "$root/projects/claims-desk/dlm.yaml" "$1" "$2"; }
-epochs=${EPOCHS:-$(recipe epochs 1)} lr=${LR:-$(recipe lr 1e-3)} warmup=${WARMUP:-$(recipe warmup 5)} seed=${SEED:-$(recipe seed 1)}
-batch=${BATCH:-$(recipe batch_size 16)} rank=$(recipe rank 16) alpha=$(recipe alpha 32) clip=$(recipe clip_norm 1.0) decay=$(recipe weight_decay 0) schedule=$(recipe schedule cosine)
-precision=${PRECISION:-$(recipe precision bf16)} dtype=${PEFT_DTYPE:-f32}
-echo "recipe: $epochs epochs, lr $lr, $schedule, warm-up $warmup, batch $batch, rank $rank, alpha $alpha, clip $clip, decay $decay, seed $seed"
+rm -rf "$out/project"
+eval "$("$PY" "$here/project.py" "$root/projects/claims-desk" "$MODEL" "$out/project" "$@")"
+echo "recipe: $epochs epochs, lr $lr, $schedule, warm-up $warmup, batch $batch_size, rank $rank, alpha $alpha, clip $clip_norm, decay $weight_decay, seed $seed"
+dlm() { "$DLM" -C "$out/project" "$@" --json; }
+field() { "$PY" -c 'import json, sys; v = json.load(sys.stdin)
+for k in sys.argv[1].split("."): v = v[k]
+print(v)' "$1"; }
 
-"$PY" "$here/order.py" "$HF" "$data/train.jsonl" "$out/order.jsonl" --seed "$seed" --epochs "$epochs" --batch-size "$batch"
-echo "== dlm ($precision)"
-/usr/bin/env time -f '%e s, %M KiB' -o "$out/dlm.time" "$DLM" train sft --base "$MODEL" --data "$data/train.jsonl" --out "$out/dlm" --epochs "$epochs" --lr "$lr" --warmup "$warmup" \
-  --seed "$seed" --batch "$batch" --rank "$rank" --alpha "$alpha" --clip-norm "$clip" --weight-decay "$decay" --schedule "$schedule" --precision "$precision" --json > "$out/dlm.train.json"
-echo "== PEFT ($dtype)"
-"$PY" "$here/train_peft.py" "$HF" "$out/order.jsonl" "$out/peft" --lr "$lr" --warmup "$warmup" --seed "$seed" --batch-size "$batch" --rank "$rank" --alpha "$alpha" \
-  --clip-norm "$clip" --weight-decay "$decay" --schedule "$schedule" --dtype "$dtype" > "$out/peft.train.json"
+"$PY" "$here/order.py" "$HF" "$train" "$out/order.jsonl" --seed "$seed" --epochs "$epochs" --batch-size "$batch_size"
+echo "== dlm trains ($precision)"
+"$PY" "$here/peak.py" "$out/dlm.rss" "$DLM" -C "$out/project" train sft --name dlm-claims --json > "$out/dlm.train.json"
+dlm runs show "$(field run < "$out/dlm.train.json")" > "$out/dlm.run.json"
+dlm_adapter=$(field folder < "$out/dlm.train.json")
+echo "== PEFT trains (${PEFT_DTYPE:-bf16})"
+"$PY" "$here/train_peft.py" "$HF" "$out/order.jsonl" "$out/peft" --lr "$lr" --warmup "$warmup" --seed "$seed" --rank "$rank" --alpha "$alpha" \
+  --clip-norm "$clip_norm" --weight-decay "$weight_decay" --schedule "$schedule" --dtype "${PEFT_DTYPE:-bf16}" > "$out/peft.train.json"
+echo "== both answer in dlm"
+dlm adapters import "$out/peft" --name peft-claims > "$out/peft.import.json"
 for who in dlm peft; do
-  "$PY" "$here/predict_peft.py" "$HF" "$data/golden.jsonl" "$out/$who.answers.jsonl" --adapter "$out/$who" > "$out/$who.predict.json"
+  dlm eval "$who-claims" > "$out/$who.eval.json"
 done
+echo "== both answer in transformers"
+"$PY" "$here/predict_peft.py" "$HF" "$golden" "$out/dlm.answers.jsonl" --adapter "$dlm_adapter" > "$out/dlm.predict.json"
+"$PY" "$here/predict_peft.py" "$HF" "$golden" "$out/peft.answers.jsonl" --adapter "$out/peft" > "$out/peft.predict.json"
 {
   "$PY" "$here/times.py" "$out"
-  echo
-  echo "Both adapters answered by transformers + PEFT in f32:"
-  echo
-  "$PY" "$here/compare.py" "$data/golden.jsonl" "dlm=$out/dlm.answers.jsonl" "PEFT=$out/peft.answers.jsonl"
+  printf '\nBoth adapters in dlm (%s):\n\n' "$precision"
+  "$PY" "$here/compare.py" "$golden" "dlm=$out/dlm.eval.json#dlm-claims" "PEFT=$out/peft.eval.json#peft-claims"
+  printf '\nBoth adapters in transformers (f32):\n\n'
+  "$PY" "$here/compare.py" "$golden" "dlm=$out/dlm.answers.jsonl" "PEFT=$out/peft.answers.jsonl"
 } | tee "$out/claims.md"

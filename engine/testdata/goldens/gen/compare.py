@@ -9,7 +9,7 @@ import os
 import sys
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 
 def walk(a, b, path, out):
@@ -45,7 +45,7 @@ def main():
                     walk(json.load(f), json.load(g), "", out)
             else:
                 a, b = (load_file(x) for x in (os.path.join(old, p), q))
-                out = [(float(np.abs(a[k] - b[k]).max() / (np.abs(a[k]).max() + 1e-9)), k) for k in a] if a.keys() == b.keys() else [(np.inf, "tensor names")]
+                out = [(((a[k] - b[k]).abs().max() / (a[k].abs().max() + 1e-9)).item(), k) for k in a] if a.keys() == b.keys() else [(np.inf, "tensor names")]
             worst = max(out, default=(0.0, ""))
             bad = worst[0] > limit
             failed |= bad
