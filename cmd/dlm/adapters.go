@@ -167,13 +167,16 @@ func metricText(m *dlm.Metric) string {
 }
 
 type adaptersImportCmd struct {
-	Folder string `arg:"" type:"existingdir" help:"PEFT folder."`
+	Folder string `arg:"" help:"PEFT folder."`
 	Base   string `help:"Base that it was trained on (default: the project's). Binding is on your word, and recorded." placeholder:"REF"`
 	Name   string `help:"Name in the registry (default: the folder's)."`
 	Out    string `help:"Only write the bound folder there, without a project." placeholder:"DIR"`
 }
 
 func (c *adaptersImportCmd) Run(a *app) error {
+	if _, err := os.Stat(filepath.Join(c.Folder, "adapter_config.json")); err != nil {
+		return usageError("FOLDER: %s is no PEFT folder; expected one that holds adapter_config.json and adapter_model.safetensors", c.Folder)
+	}
 	ref, err := a.baseRef(c.Base)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func (a *app) baseRef(flag string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no --base given, and %w", err)
 	}
-	return p.Base, nil
+	return projectBase(p), nil
 }
 
 // adapterDir resolves an adapter reference to a PEFT folder; "" stays "".

@@ -29,10 +29,20 @@ func (c *chatCmd) Run(a *app) error {
 	if a.terminal() {
 		a.notef("an empty line or Ctrl-D ends; /new starts over")
 	}
-	return c.talk(a, n, dir, system)
+	out, err := c.talk(a, n, dir, system)
+	if err == nil && a.flags.JSON {
+		a.printJSON(out)
+	}
+	return err
 }
 
-func (c *chatCmd) talk(a *app, gen dlm.Generator, dir, system string) error {
+// chatOut is the command's JSON.
+type chatOut struct {
+	Messages []dlm.Message    `json:"messages"` // of the conversation that was open at the end
+	Answers  []dlm.Completion `json:"answers"`  // every one, in order
+}
+
+func (c *chatCmd) talk(a *app, gen dlm.Generator, dir, system string) (chatOut, error) {
 	start := func() []dlm.Message {
 		if system == "" {
 			return nil
@@ -40,6 +50,7 @@ func (c *chatCmd) talk(a *app, gen dlm.Generator, dir, system string) error {
 		return []dlm.Message{{Role: "system", Content: system}}
 	}
 	msgs := start()
+	out := chatOut{Messages: []dlm.Message{}, Answers: []dlm.Completion{}}
 	in := bufio.NewScanner(a.stdin)
 	in.Buffer(nil, 1<<20)
 	for {
@@ -47,12 +58,12 @@ func (c *chatCmd) talk(a *app, gen dlm.Generator, dir, system string) error {
 			fmt.Fprint(a.stdout, a.paint("1", "> "))
 		}
 		if !in.Scan() {
-			return in.Err()
+			return out, in.Err()
 		}
 		line := strings.TrimSpace(in.Text())
 		switch line {
 		case "":
-			return nil
+			return out, nil
 		case "/new":
 			msgs = start()
 			continue
@@ -63,15 +74,14 @@ func (c *chatCmd) talk(a *app, gen dlm.Generator, dir, system string) error {
 		if !a.flags.JSON {
 			emit = func(_ int, t dlm.Token) { fmt.Fprint(a.stdout, t.Text) }
 		}
-		out, err := gen.Generate(a.ctx, []dlm.GenerateRequest{req}, emit)
+		got, err := gen.Generate(a.ctx, []dlm.GenerateRequest{req}, emit)
 		if err != nil {
-			return err
+			return out, err
 		}
-		if a.flags.JSON {
-			a.printJSON(out[0])
-		} else {
+		if !a.flags.JSON {
 			fmt.Fprintln(a.stdout)
 		}
-		msgs = append(msgs, dlm.Message{Role: "assistant", Content: out[0].Text})
+		msgs = append(msgs, dlm.Message{Role: "assistant", Content: got[0].Text})
+		out.Messages, out.Answers = msgs, append(out.Answers, got[0])
 	}
 }

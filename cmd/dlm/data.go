@@ -16,9 +16,9 @@ type dataCmd struct {
 // dataCheckCmd refuses what would waste a run.
 type dataCheckCmd struct {
 	setFlags
-	File     string  `arg:"" optional:"" type:"existingfile" help:"File to check (default: the project's data)."`
+	File     string  `arg:"" optional:"" help:"File to check (default: the project's data)."`
 	Base     string  `help:"Base model (default: the project's)." placeholder:"REF"`
-	Golden   string  `type:"existingfile" help:"Golden set to keep out (default: the project's)." placeholder:"FILE"`
+	Golden   string  `help:"Golden set to keep out (default: the project's)." placeholder:"FILE"`
 	MaxLen   int     `help:"Tokens an example may have (default: the project's, else the base's context)."`
 	Truncate bool    `help:"Accept truncated completions."`
 	Near     float64 `help:"Similarity to a golden prompt that refuses a row; 0 = 0.9, 1 = equal ones only."`
@@ -64,6 +64,13 @@ func (c *dataCheckCmd) Run(a *app) error {
 // read returns the rows and golden items: of the file and flags, else the project's.
 func (c *dataCheckCmd) read(a *app) ([]dlm.Row, []dlm.Item, curate.CheckOptions, error) {
 	o := curate.CheckOptions{MaxLen: c.MaxLen, Truncate: c.Truncate, Near: c.Near}
+	for _, f := range []struct{ what, path string }{{"FILE", c.File}, {"--golden", c.Golden}} {
+		if f.path != "" {
+			if err := needFile(f.what, f.path); err != nil {
+				return nil, nil, o, err
+			}
+		}
+	}
 	p, err := a.project(c.Set)
 	if err != nil && (c.File == "" || c.Base == "") {
 		return nil, nil, o, err
@@ -74,7 +81,7 @@ func (c *dataCheckCmd) read(a *app) ([]dlm.Row, []dlm.Item, curate.CheckOptions,
 	if p != nil {
 		read = curate.Options{Format: curate.Format(p.Data.Format), Prompt: p.Data.Prompt, Completion: p.Data.Completion, System: p.System}
 		if goldenFile == "" {
-			goldenFile = p.Path(p.Golden.File)
+			goldenFile = a.rel(p.Path(p.Golden.File))
 		}
 		if o.MaxLen == 0 {
 			o.MaxLen = p.Data.MaxLen
@@ -83,7 +90,7 @@ func (c *dataCheckCmd) read(a *app) ([]dlm.Row, []dlm.Item, curate.CheckOptions,
 		if c.File == "" {
 			files = nil
 			for _, f := range p.Data.Train {
-				files = append(files, p.Path(f))
+				files = append(files, a.rel(p.Path(f)))
 			}
 		}
 	}
@@ -119,7 +126,6 @@ func (a *app) previewRows(enc dlm.Encoder, rows []dlm.Row, n, maxLen int) error 
 		if err := curate.Preview(a.stdout, enc, row, e, style); err != nil {
 			return err
 		}
-		a.printf("\n")
 	}
 	return nil
 }

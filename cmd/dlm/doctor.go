@@ -70,7 +70,7 @@ func (c *doctorCmd) print(a *app, out doctorOut) {
 		a.printf("project    none here; dlm init begins one\n")
 		return
 	}
-	a.printf("project    %s\n", out.Project)
+	a.printf("project    %s\n", a.rel(out.Project))
 	if out.Plan != nil {
 		a.printf("base       %s from %s (%s)\n", out.Base.Ref, out.Base.Source, out.Base.Digest.Short())
 		a.printPlan(*out.Plan)

@@ -53,7 +53,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err := a.printReport(rep, candidate, baseline, c.Show); err != nil {
 		return err
 	}
-	a.printf("report: %s\n", filepath.Join(dir, reportHTML))
+	a.printf("report: %s\n", a.rel(filepath.Join(dir, reportHTML)))
 	if candidate != "" {
 		arm, _ := rep.Arm(candidate)
 		a.printf("next: dlm gate %s\n", arm.Adapter.Short())

@@ -51,7 +51,7 @@ func (c *gateCmd) Run(a *app) error {
 	a.finish(v, func() {
 		a.printVerdict(v)
 		if v.Allows() {
-			a.printf("next: dlm adapters promote %s --alias prod\n", id.Short())
+			a.printf("next: dlm adapters promote %s --alias %s\n", id.Short(), l.alias())
 		}
 	})
 	if h != nil {

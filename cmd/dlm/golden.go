@@ -37,11 +37,14 @@ func (c *goldenNewCmd) Run(a *app) error {
 
 type goldenAddCmd struct {
 	File string `arg:"" help:"Golden set."`
-	From string `arg:"" type:"existingfile" help:"JSONL with further items."`
+	From string `arg:"" help:"JSONL with further items."`
 	Note string `help:"Recorded in the history."`
 }
 
 func (c *goldenAddCmd) Run(a *app) error {
+	if err := needFile("FROM", c.From); err != nil {
+		return err
+	}
 	g, err := lifecycle.OpenGolden(c.File)
 	if err != nil {
 		return err
@@ -53,7 +56,7 @@ func (c *goldenAddCmd) Run(a *app) error {
 }
 
 type goldenSplitCmd struct {
-	Data   string  `arg:"" type:"existingfile" help:"Training file."`
+	Data   string  `arg:"" help:"Training file."`
 	Golden string  `arg:"" help:"Golden set that the items go to; begun when it is not there."`
 	Items  int     `default:"100" help:"How many."`
 	Out    string  `help:"Where the remaining rows go (default: the training file itself, which must be JSONL)." placeholder:"FILE"`
@@ -62,11 +65,14 @@ type goldenSplitCmd struct {
 }
 
 func (c *goldenSplitCmd) Run(a *app) error {
+	if err := needFile("DATA", c.Data); err != nil {
+		return err
+	}
 	out := c.Out
 	if out == "" {
 		out = c.Data
 	}
-	r, err := lifecycle.SplitGolden(lifecycle.SplitOptions{Data: c.Data, Read: curate.Options{}, Out: out, Golden: c.Golden, Items: c.Items, Seed: c.Seed, Author: author(), Near: c.Near})
+	r, err := lifecycle.SplitGolden(lifecycle.SplitOptions{Data: c.Data, Read: a.readOptions(c.Data), Out: out, Golden: c.Golden, Items: c.Items, Seed: c.Seed, Author: author(), Near: c.Near})
 	if err != nil {
 		return err
 	}
@@ -78,6 +84,20 @@ func (c *goldenSplitCmd) Run(a *app) error {
 		a.printf("next: dlm golden lock %s\n", r.Golden)
 	})
 	return nil
+}
+
+// readOptions says how the project reads this file, when it is one of its training files.
+func (a *app) readOptions(file string) curate.Options {
+	p, err := a.project(nil)
+	if err != nil {
+		return curate.Options{}
+	}
+	for _, f := range p.Data.Train {
+		if a.rel(p.Path(f)) == filepath.Clean(file) || p.Path(f) == file {
+			return curate.Options{Format: curate.Format(p.Data.Format), Prompt: p.Data.Prompt, Completion: p.Data.Completion}
+		}
+	}
+	return curate.Options{}
 }
 
 type goldenLockCmd struct {
@@ -110,7 +130,7 @@ func (c *goldenShowCmd) Run(a *app) error {
 		if p.Golden.File == "" {
 			return usageError("the project names no golden set")
 		}
-		file = p.Path(p.Golden.File)
+		file = a.rel(p.Path(p.Golden.File))
 	}
 	g, err := lifecycle.OpenGolden(file)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 
 	"dlm/lifecycle"
 	"dlm/stage/curate"
@@ -11,7 +12,7 @@ import (
 // initCmd begins a project.
 type initCmd struct {
 	Dir        string `arg:"" optional:"" default:"." help:"Folder of the project."`
-	From       string `type:"existingfile" help:"Your own file: CSV, TSV, Alpaca, ShareGPT, OpenAI or TRL JSONL." placeholder:"FILE"`
+	From       string `help:"Your own file: CSV, TSV, Alpaca, ShareGPT, OpenAI or TRL JSONL." placeholder:"FILE"`
 	Name       string `help:"Name of the project (default: the folder's)."`
 	Base       string `help:"Base model (default: smollm2-135m-instruct)." placeholder:"REF"`
 	Format     string `help:"Shape of --from, where it is not recognised."`
@@ -24,8 +25,17 @@ type initCmd struct {
 }
 
 func (c *initCmd) Run(a *app) error {
+	if c.From != "" {
+		if err := needFile("--from", c.From); err != nil {
+			return err
+		}
+	}
+	base, err := c.base()
+	if err != nil {
+		return err
+	}
 	r, err := lifecycle.Init(lifecycle.InitOptions{
-		Dir: c.Dir, Name: c.Name, Base: c.Base, From: c.From, Golden: c.Golden, Seed: c.Seed, Author: author(),
+		Dir: c.Dir, Name: c.Name, Base: base, From: c.From, Golden: c.Golden, Seed: c.Seed, Author: author(),
 		Read: curate.Options{Format: curate.Format(c.Format), Prompt: c.Prompt, Completion: c.Completion, System: c.System},
 	})
 	if err != nil {
@@ -34,12 +44,6 @@ func (c *initCmd) Run(a *app) error {
 	if a.flags.JSON {
 		a.printJSON(r)
 		return nil
-	}
-	if r.From != nil {
-		a.printf("%s\n", r.From)
-		for _, e := range r.From.Evidence {
-			a.printf("  %s\n", e)
-		}
 	}
 	for _, n := range r.Notes {
 		a.printf("%s\n", n)
@@ -50,8 +54,36 @@ func (c *initCmd) Run(a *app) error {
 	if err := c.preview(a, r); err != nil {
 		return err
 	}
-	a.printf("next: cd %s && dlm data check && dlm run --dry-run\n", filepath.Dir(r.Project))
+	cd := ""
+	if dir := filepath.Dir(r.Project); dir != "." {
+		cd = "cd " + dir + " && "
+	}
+	a.printf("next: %sdlm data check && dlm run --dry-run\n", cd)
 	return nil
+}
+
+// base is --base as dlm.yaml writes it: a path is relative to the project's folder.
+func (c *initCmd) base() (string, error) {
+	if _, err := os.Stat(c.Base); c.Base == "" || err != nil || filepath.IsAbs(c.Base) {
+		return c.Base, nil
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return "", err
+	}
+	file, err := filepath.Abs(c.Base)
+	if err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(dir, file)
+	if err != nil {
+		return file, nil // on another volume
+	}
+	rel = filepath.ToSlash(rel)
+	if !strings.HasPrefix(rel, "../") {
+		rel = "./" + rel
+	}
+	return rel, nil
 }
 
 // preview shows rows as the base will see them. A base that cannot be had now is
@@ -64,7 +96,7 @@ func (c *initCmd) preview(a *app, r lifecycle.InitResult) error {
 	if err != nil {
 		return err
 	}
-	n, _, err := a.openBase(p.Base, "bf16")
+	n, _, err := a.openBase(projectBase(p), "bf16")
 	if err != nil {
 		a.notef("no preview of the rows: %v", err)
 		return nil

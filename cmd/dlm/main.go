@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -56,6 +57,8 @@ type globals struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// The first Ctrl-C lets a run write its checkpoint; a second one ends dlm at once.
+	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -83,12 +86,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if code >= 0 { // --help or --version has spoken
 		return code
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "dlm: %v\nRun \"dlm --help\", or \"dlm COMMAND --help\".\n", err)
-		return exitUsage
-	}
 	a := newApp(ctx, &c.globals, stdin, stdout, stderr)
 	defer a.close()
+	if err != nil {
+		a.flags.JSON = slices.Contains(args, "--json") // parsing may have stopped before it
+		a.printError(err)
+		fmt.Fprintf(stderr, "Run \"dlm --help\", or \"dlm COMMAND --help\".\n")
+		return exitUsage
+	}
 	return a.report(kctx.Run(a))
 }
 
@@ -114,7 +119,7 @@ func (a *app) report(err error) int {
 
 func (a *app) printError(err error) {
 	if a.flags.JSON {
-		a.printJSON(map[string]any{"error": err.Error()})
+		a.printJSON(map[string]any{"error": a.shorten(err.Error())})
 	}
-	fmt.Fprintln(a.stderr, "dlm:", err)
+	fmt.Fprintln(a.stderr, "dlm:", a.shorten(err.Error()))
 }

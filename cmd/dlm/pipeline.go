@@ -51,11 +51,7 @@ func (a *app) newPipeline(set []string) (*pipeline, error) {
 }
 
 func (l *pipeline) addBase() (err error) {
-	ref := l.p.Base
-	if strings.HasPrefix(ref, ".") || strings.HasSuffix(ref, ".gguf") && !strings.HasPrefix(ref, "hf:") {
-		ref = l.p.Path(ref)
-	}
-	if l.pulled, err = l.a.pull(ref); err != nil {
+	if l.pulled, err = l.a.pull(projectBase(l.p)); err != nil {
 		return err
 	}
 	l.base, err = l.store.Put(l.a.ctx, dlm.Artifact{
@@ -68,14 +64,14 @@ func (l *pipeline) addBase() (err error) {
 func (l *pipeline) addData() error {
 	o := curate.Options{Format: curate.Format(l.p.Data.Format), Prompt: l.p.Data.Prompt, Completion: l.p.Data.Completion, System: l.p.System}
 	for _, path := range l.p.Data.Train {
-		rows, err := curate.Read(l.p.Path(path), o)
+		rows, err := curate.Read(l.a.rel(l.p.Path(path)), o)
 		if err != nil {
 			return err
 		}
 		l.rows = append(l.rows, rows...)
 	}
 	if l.p.Data.HeldOut.File != "" {
-		rows, err := curate.Read(l.p.Path(l.p.Data.HeldOut.File), o)
+		rows, err := curate.Read(l.a.rel(l.p.Path(l.p.Data.HeldOut.File)), o)
 		if err != nil {
 			return err
 		}
@@ -113,7 +109,7 @@ func (l *pipeline) addGolden() error {
 	if l.p.Golden.File == "" {
 		return nil
 	}
-	set, err := lifecycle.OpenGolden(l.p.Path(l.p.Golden.File))
+	set, err := lifecycle.OpenGolden(l.a.rel(l.p.Path(l.p.Golden.File)))
 	if err != nil {
 		return err
 	}
@@ -158,8 +154,11 @@ func (l *pipeline) native() (*native.Native, error) {
 
 // needGolden is the error of a stage that cannot do without a golden set.
 func (l *pipeline) needGolden() error {
-	if l.golden.ID != "" {
+	if l.golden.ID != "" && len(l.items) > 0 {
 		return nil
+	}
+	if l.golden.ID != "" {
+		return fmt.Errorf("%s: the golden set has no items: add some with \"dlm golden add\", or take them out of a training file with \"dlm golden split\"", l.p.Golden.File)
 	}
 	return fmt.Errorf("%s names no golden set: make one with \"dlm golden split\" or \"dlm golden new\", and name it under golden:", l.p.File)
 }

@@ -71,6 +71,8 @@ func byteSize(n int64) string {
 func duration(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	switch {
+	case d > 0 && d < 100*time.Millisecond:
+		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < 2*time.Minute:

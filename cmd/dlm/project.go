@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 
 	"dlm"
 	"dlm/driver/sqlite"
@@ -27,7 +30,28 @@ func (a *app) project(set []string) (*lifecycle.Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lifecycle.Load(file, set)
+	return lifecycle.Load(a.rel(file), set)
+}
+
+// projectBase is the project's base: a path in dlm.yaml is relative to its folder.
+func projectBase(p *lifecycle.Project) string {
+	if _, err := os.Stat(p.Path(p.Base)); err == nil || strings.HasPrefix(p.Base, ".") {
+		return p.Path(p.Base)
+	}
+	return p.Base
+}
+
+// needFile refuses a path at which there is no file; what says which one it is.
+func needFile(what, path string) error {
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return usageError("%s: %s is not there; expected a file, relative to the current folder", what, path)
+	case err != nil:
+		return usageError("%s: %w", what, err)
+	case info.IsDir():
+		return usageError("%s: %s is a folder; expected a file", what, path)
+	}
+	return nil
 }
 
 // store opens the project's store once.
@@ -69,7 +93,10 @@ func (a *app) findAdapter(ref string) (dlm.Artifact, error) {
 	}
 	art, err := s.Find(a.ctx, dlm.KindAdapter, ref)
 	if err != nil {
-		return art, fmt.Errorf("adapter %q: no alias, name, digest or PEFT folder: %w (see \"dlm adapters list\")", ref, err)
+		if errors.Is(err, sqlite.ErrNotFound) {
+			return art, fmt.Errorf("adapter %q: not found; expected an alias, a name, a digest or its first four digits, or a PEFT folder (see \"dlm adapters list\")", ref)
+		}
+		return art, err
 	}
 	return art, nil
 }

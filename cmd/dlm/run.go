@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"dlm"
 	"dlm/lifecycle"
@@ -23,6 +24,9 @@ func (c *runCmd) Run(a *app) error {
 	}
 	nodes := []lifecycle.Node{l.checkNode(), l.trainNode()}
 	if l.golden.ID != "" {
+		if err := l.needGolden(); err != nil {
+			return err
+		}
 		made := lifecycle.Input{From: "train", Kind: dlm.KindAdapter}
 		nodes = []lifecycle.Node{l.checkNode(), l.baselinesNode(), l.trainNode(), l.evalNode(made)}
 		other, err := l.baselineReport(l.p.Gate.Baseline)
@@ -77,7 +81,7 @@ func (l *pipeline) finishRun(steps []lifecycle.Step, err error) error {
 				}
 			}
 		}
-		l.printNext(steps)
+		l.printNext(steps, halted)
 	})
 	if halted {
 		return &exitError{code: h.Code}
@@ -86,19 +90,36 @@ func (l *pipeline) finishRun(steps []lifecycle.Step, err error) error {
 }
 
 // printNext says where things are and what to do next.
-func (l *pipeline) printNext(steps []lifecycle.Step) {
+func (l *pipeline) printNext(steps []lifecycle.Step, halted bool) {
 	idle := true
+	promoted := false
 	for _, s := range steps {
 		idle = idle && s.Action == lifecycle.ActionSkip
 		if s.Stage == "eval" && len(s.Outputs) > 0 {
 			if dir, err := l.store.Materialise(l.a.ctx, s.Outputs[0]); err == nil {
-				l.a.printf("report: %s\n", filepath.Join(dir, reportHTML))
+				l.a.printf("report: %s\n", l.a.rel(filepath.Join(dir, reportHTML)))
 			}
 		}
+		promoted = promoted || s.Stage == "promote"
 	}
-	if idle && len(steps) > 0 {
+	switch {
+	case idle && halted:
+		l.a.printf("nothing to do: every stage up to the gate is up to date, and its answer stands\n")
+	case idle && len(steps) > 0:
 		l.a.printf("nothing to do: every stage is up to date\n")
+	case promoted:
+		l.a.printf("next: dlm chat --adapter %s\n", l.alias())
+	case !halted && l.golden.ID == "":
+		l.a.printf("not evaluated: %s names no golden set; dlm golden split takes one out of a training file\n", l.p.File)
 	}
+}
+
+// alias is the name that an adapter gets which passes the gate.
+func (l *pipeline) alias() string {
+	if l.p.Promote.Alias != "" {
+		return l.p.Promote.Alias
+	}
+	return "prod"
 }
 
 func (l *pipeline) dryRun(nodes []lifecycle.Node) error {
@@ -132,7 +153,7 @@ func (l *pipeline) baselineReport(ref string) (lifecycle.Input, error) {
 	}
 	art, err := l.a.findAdapter(ref)
 	if err != nil {
-		return lifecycle.Input{}, fmt.Errorf("gate.baseline %q is no arm of this project (%v), and %w", ref, l.p.Eval.Arms, err)
+		return lifecycle.Input{}, fmt.Errorf("gate.baseline %q is neither best-arm nor an arm of this project (%s), and %w", ref, strings.Trim(fmt.Sprint(l.p.Eval.Arms), "[]"), err)
 	}
 	reports, err := l.store.Artifacts(l.a.ctx, dlm.KindReport)
 	if err != nil {

@@ -174,7 +174,9 @@ func settingsOf(r dlm.Run) []string {
 	for _, k := range slices.Sorted(maps.Keys(r.Params)) {
 		v := r.Params[k]
 		switch {
-		case section == "" || k == "code" || v == "null" || v == "" || strings.HasPrefix(v, "["), strings.HasPrefix(v, "{"):
+		case section == "" || k == "code" || v == "null" || v == "" || strings.HasPrefix(v, "{"):
+			continue
+		case strings.HasPrefix(v, "[") && section != "train": // scorers and arms have forms of their own
 			continue
 		case k == "max_len" || k == "truncate":
 			set = append(set, "data."+k+"="+v)

@@ -12,7 +12,7 @@ import (
 // tokenizeCmd shows how the base's tokenizer splits a text.
 type tokenizeCmd struct {
 	Text    []string `arg:"" optional:"" help:"Text; several arguments are joined by spaces."`
-	File    string   `short:"f" type:"existingfile" help:"Read the text from a file."`
+	File    string   `short:"f" help:"Read the text from a file."`
 	Base    string   `help:"Base model (default: the project's)." placeholder:"REF"`
 	Special bool     `help:"Parse special tokens in the text; otherwise they are text."`
 }
@@ -23,6 +23,9 @@ func (c *tokenizeCmd) Run(a *app) error {
 		return usageError("give a text or --file, not both")
 	}
 	if c.File != "" {
+		if err := needFile("--file", c.File); err != nil {
+			return err
+		}
 		data, err := os.ReadFile(c.File)
 		if err != nil {
 			return err

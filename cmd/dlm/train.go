@@ -47,7 +47,7 @@ func (c *sftCmd) Run(a *app) error {
 		return err
 	}
 	a.finish(map[string]any{"adapter": art, "folder": dir, "run": last.Run, "action": last.Action}, func() {
-		a.printf("adapter %s (%s): %s\nnext: dlm eval %s\n", art.ID.Short(), art.Name, dir, art.ID.Short())
+		a.printf("adapter %s (%s): %s\nnext: dlm eval %s\n", art.ID.Short(), art.Name, a.rel(dir), art.ID.Short())
 	})
 	return nil
 }
