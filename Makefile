@@ -23,10 +23,10 @@ lint: ## golangci-lint, at the version that CI uses
 	PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
 
 demo: build ## the whole life cycle on insurance messages, about ten minutes on two cores
-	$(BIN) demo --project projects/claims-desk
+	projects/claims-desk/demo.sh
 
 demo-quick: build ## the same with fewer rows, under three minutes
-	$(BIN) demo --project projects/claims-desk --quick
+	projects/claims-desk/demo.sh --quick
 
 bench: build ## benchmarks against peers (needs Python; see bench/README.md)
 	bench/run.sh
