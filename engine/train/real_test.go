@@ -10,6 +10,7 @@ import (
 
 	"dlm/engine/kernel"
 	"dlm/engine/lora"
+	"dlm/engine/model"
 )
 
 const goldensDir = "../testdata/goldens"
@@ -156,6 +157,7 @@ func TestRealAdapterBytes(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			want := ""
+			bases := map[int]*model.Model{2: loadBase(t, path, mode, 2), 1: loadBase(t, path, mode, 1)}
 			for _, way := range []struct {
 				name    string
 				threads int
@@ -166,7 +168,7 @@ func TestRealAdapterBytes(t *testing.T) {
 				{"1x4", 2, 4, true, false}, {"4x1", 2, 1, true, false}, {"unpacked", 2, 0, false, false},
 				{"one thread", 1, 0, true, false}, {"cut off", 2, 0, true, true},
 			} {
-				m := loadBase(t, path, mode, way.threads)
+				m := bases[way.threads]
 				// The golden rows, and each once more without its system turn's first tokens.
 				data := append([]Example(nil), golden...)
 				for _, e := range golden {
