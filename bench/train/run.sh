@@ -15,8 +15,8 @@ rank=${RANK:-16} steps=${STEPS:-3}
 THREADS=${THREADS:-$("$PY" -c 'import os; print(len(os.sched_getaffinity(0)))')}
 export OMP_NUM_THREADS=$THREADS
 
-run_dlm() { # precision batch seq
-  "$DLM" bench train --model "$MODEL" --precision "$1" --batch "$2" --seq "$3" --rank "$rank" --steps "$steps" --json |
+run_dlm() { # precision batch seq; the first step is warm-up and not counted, as with the peer
+  "$DLM" bench train --model "$MODEL" --precision "$1" --batch "$2" --seq "$3" --rank "$rank" --steps $((steps + 1)) --json |
     "$PY" -c 'import json, sys; r = json.load(sys.stdin); r.update(engine="dlm", precision=sys.argv[1], batch=int(sys.argv[2]), seq=int(sys.argv[3])); print(json.dumps(r))' "$1" "$2" "$3" >> "$results"
 }
 run_peft() { # precision batch seq [--compile]
