@@ -250,14 +250,13 @@ func (x *Exec) DotOperand(v []float32, o Operand, r int) float32 {
 	}
 	var lanes [16]float32
 	row := o.B[r*o.Stride:][:o.Cols]
-	var wide [64]float32
-	for at := 0; at < len(row); at += len(wide) {
-		n := min(len(wide), len(row)-at)
-		for i, b := range row[at : at+n] {
-			wide[i] = F32FromBF16(b)
-		}
-		a := rowArgs{p0: ptr(v[at : at+n]), p1: unsafe.Pointer(&wide), n: n, lanes: &lanes}
-		x.row(opDot, &a)
+	whole := len(row) &^ 15
+	a := rowArgs{p0: ptr(v), p1: ptr(row), n: whole, lanes: &lanes}
+	if whole > 0 {
+		x.set.rows[opDotBF16](hide(&a))
+	}
+	for i, b := range row[whole:] {
+		lanes[i] = fma32(v[whole+i], F32FromBF16(b), lanes[i])
 	}
 	return addTree16(&lanes)
 }

@@ -429,6 +429,9 @@ func rowSwiGLUF32x16(a *rowArgs)
 func rowSwiGLUBackF32x16(a *rowArgs)
 
 //go:noescape
+func rowDotBF16F32x16(a *rowArgs)
+
+//go:noescape
 func rowBlockSumsF32x16(a *rowArgs)
 
 //go:noescape
@@ -505,6 +508,9 @@ func rowSwiGLUF32x8(a *rowArgs)
 
 //go:noescape
 func rowSwiGLUBackF32x8(a *rowArgs)
+
+//go:noescape
+func rowDotBF16F32x8(a *rowArgs)
 
 //go:noescape
 func rowBlockSumsF32x8(a *rowArgs)
@@ -590,6 +596,7 @@ var rowsBF16x16 = [numRowOps]func(*rowArgs){
 	opNormBack:       rowNormBackF32x16,
 	opSwiGLU:         rowSwiGLUF32x16,
 	opSwiGLUBack:     rowSwiGLUBackF32x16,
+	opDotBF16:        rowDotBF16F32x16,
 	opBlockSums:      rowBlockSumsF32x16,
 	opNormBF16:       rowNormBF16x16,
 	opSwiGLUBF16:     rowSwiGLUBF16x16,
@@ -610,6 +617,7 @@ var rowsF32x16 = [numRowOps]func(*rowArgs){
 	opNormBack:       rowNormBackF32x16,
 	opSwiGLU:         rowSwiGLUF32x16,
 	opSwiGLUBack:     rowSwiGLUBackF32x16,
+	opDotBF16:        rowDotBF16F32x16,
 	opBlockSums:      rowBlockSumsF32x16,
 	opNormBF16:       rowNormIntF32x16,
 	opSwiGLUBF16:     rowSwiGLUIntF32x16,
@@ -630,6 +638,7 @@ var rowsF32x8 = [numRowOps]func(*rowArgs){
 	opNormBack:       rowNormBackF32x8,
 	opSwiGLU:         rowSwiGLUF32x8,
 	opSwiGLUBack:     rowSwiGLUBackF32x8,
+	opDotBF16:        rowDotBF16F32x8,
 	opBlockSums:      rowBlockSumsF32x8,
 	opNormBF16:       rowNormIntF32x8,
 	opSwiGLUBF16:     rowSwiGLUIntF32x8,

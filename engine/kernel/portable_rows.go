@@ -32,6 +32,14 @@ func portableDot(a *rowArgs) {
 	}
 }
 
+func portableDotBF16(a *rowArgs) {
+	p0, p1 := f32At(a.p0, a.n), u16At(a.p1, a.n)
+	for i := range p0 {
+		l := &a.lanes[i&15]
+		*l = fma32(p0[i], F32FromBF16(p1[i]), *l)
+	}
+}
+
 func portableDot3(a *rowArgs) {
 	p0, p1, p2 := f32At(a.p0, a.n), f32At(a.p1, a.n), f32At(a.p2, a.n)
 	for i := range p0 {
@@ -157,6 +165,7 @@ var portable = set{
 			u16At(a.dst, a.n)[i], u16At(a.dst2, a.n)[i] = BF16FromF32(dg), BF16FromF32(du)
 		}),
 		opRound:     portableRound,
+		opDotBF16:   portableDotBF16,
 		opBlockSums: portableBlockSums,
 	},
 }

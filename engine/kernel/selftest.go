@@ -153,8 +153,11 @@ func testRows(got, want *Exec, t *testBits) error {
 			copy(lanes[:], before)
 			a := rowArgs{dst: ptr(out), dst2: ptr(out[n:]), p0: ptr(src[0]), p1: ptr(src[1]), p2: ptr(src[2]),
 				n: n, s0: 0.625, s1: -1.375, lanes: &lanes}
-			if op == opBlockSums {
+			switch op {
+			case opBlockSums:
 				a.p0 = ptr(halves.B)
+			case opDotBF16:
+				a.p1 = ptr(halves.B)
 			}
 			x.set.rows[op](hide(&a))
 			copy(out[2*n:], lanes[:])

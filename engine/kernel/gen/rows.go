@@ -268,6 +268,7 @@ func rows(a *asm, i rowISA) {
 		i.op(a, "VMOVUPS", x, dst)
 		i.op(a, "VMOVUPS", reg(vR), dst2)
 	}, nil)
+	i.dotBF16(a)
 	i.blockSums(a)
 	a.f("")
 	for c, bits := range constBits {
@@ -303,6 +304,29 @@ func (i rowISA) swiGLUBack(a *asm) {
 	i.op(a, "VMULPS", mem("R8"), d, x)
 	i.op(a, "VMULPS", slope, x, x)
 	i.op(a, "VMULPS", silu, d, d)
+}
+
+// dotBF16 is rowDot with bf16 at p1.
+func (i rowISA) dotBF16(a *asm) {
+	a.begin("rowDotBF16"+i.name, "rowArgs", true)
+	a.f("MOVQ %d(AX), BX", rowP0)
+	a.f("MOVQ %d(AX), R8", rowP1)
+	a.f("MOVQ %d(AX), CX", rowN)
+	a.f("MOVQ %d(AX), DX", rowLanes)
+	i.op(a, "VMOVUPS", mem("DX"), reg(vL))
+	loop := a.newLabel("loop")
+	a.label(loop)
+	for h := range i.halves {
+		a.f("VPMOVZXWD %d(R8), %s", 16*h, i.at(reg(vX), h))
+	}
+	i.shift(a, "VPSLLD", 16, reg(vX), reg(vX))
+	i.op(a, "VFMADD231PS", mem("BX"), reg(vX), reg(vL))
+	a.f("ADDQ $64, BX")
+	a.f("ADDQ $32, R8")
+	a.f("SUBQ $16, CX")
+	a.f("JNZ %s", loop)
+	i.op(a, "VMOVUPS", reg(vL), mem("DX"))
+	a.end()
 }
 
 // blockSums adds each 32 bf16 at p0 into one f32 at dst.
@@ -413,7 +437,7 @@ func rounding(a *asm, rd rounder) {
 func rowTables(b *bytes.Buffer) {
 	table := func(name string, i rowISA, round string) {
 		fmt.Fprintf(b, "var %s = [numRowOps]func(*rowArgs){\n", name)
-		for _, op := range []string{"Dot", "Dot3", "Max", "Add", "Scale", "Axpy", "Exp", "ExpSub", "Norm", "NormBack", "SwiGLU", "SwiGLUBack", "BlockSums"} {
+		for _, op := range []string{"Dot", "Dot3", "Max", "Add", "Scale", "Axpy", "Exp", "ExpSub", "Norm", "NormBack", "SwiGLU", "SwiGLUBack", "DotBF16", "BlockSums"} {
 			fmt.Fprintf(b, "op%s: row%s%s,\n", op, op, i.name)
 		}
 		for _, op := range []string{"Norm", "SwiGLU", "SwiGLUBack"} {
