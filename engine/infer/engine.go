@@ -31,6 +31,7 @@ type Engine struct {
 
 	running []*Sequence
 	waiting []*Sequence
+	evicted int        // sequences that had to start over, since New
 	items   [2][]*item // views of running and waiting for the scheduler
 
 	// of one step

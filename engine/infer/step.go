@@ -53,6 +53,7 @@ func (e *Engine) schedule() {
 		s := e.running[n]
 		e.release(s)
 		e.running = e.running[:n]
+		e.evicted++
 		e.waiting = slices.Insert(e.waiting, 0, s)
 	}
 	e.running = append(e.running, e.waiting[:admit]...)

@@ -88,6 +88,9 @@ func randomIDs(seed uint64, n, vocab int) []int32 {
 // realModel is the path of the 98 MB model, or the test is skipped.
 func realModel(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the real model takes half a minute")
+	}
 	if path := os.Getenv("DLM_TEST_MODEL"); path != "" {
 		return path
 	}
