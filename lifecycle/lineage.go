@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"dlm"
 )
@@ -16,7 +17,7 @@ type Lineage struct {
 	ID       dlm.Digest        `json:"id"`
 	Kind     dlm.Kind          `json:"kind"`
 	Name     string            `json:"name"`
-	Created  string            `json:"created"`
+	Created  time.Time         `json:"created"`
 	Code     string            `json:"code,omitempty"`
 	Seed     uint64            `json:"seed"`
 	Params   map[string]string `json:"params,omitempty"`
@@ -56,7 +57,7 @@ func Trace(ctx context.Context, store dlm.Store, id dlm.Digest) (*Lineage, error
 		if err != nil {
 			return nil, err
 		}
-		l := &Lineage{Role: role, ID: id, Kind: a.Kind, Name: a.Name, Created: a.Created.UTC().Format("2006-01-02 15:04:05"),
+		l := &Lineage{Role: role, ID: id, Kind: a.Kind, Name: a.Name, Created: a.Created,
 			Code: a.Code, Seed: a.Seed, Params: a.Params, Runs: madeBy[id], Aliases: aliases[id]}
 		if seen[id] {
 			l.Repeated = len(a.Parents) > 0
@@ -95,7 +96,7 @@ func (l *Lineage) draw(b *strings.Builder, first, rest string) {
 	for _, a := range l.Aliases {
 		fmt.Fprintf(b, "  [%s]", a)
 	}
-	fmt.Fprintf(b, "  %s", l.Created)
+	fmt.Fprintf(b, "  %s", l.Created.Local().Format("2006-01-02 15:04:05"))
 	if len(l.Runs) > 0 {
 		fmt.Fprintf(b, "  run %s", l.Runs[len(l.Runs)-1])
 	}

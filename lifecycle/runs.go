@@ -71,7 +71,8 @@ func Resumable(ctx context.Context, store dlm.Store, id string) (dlm.Run, error)
 
 // Comparison sets two runs side by side.
 type Comparison struct {
-	A, B    dlm.Run
+	A       dlm.Run        `json:"a"`
+	B       dlm.Run        `json:"b"`
 	Changes []Change       `json:"changes"` // of settings and inputs
 	Metrics []MetricChange `json:"metrics"`
 }

@@ -105,7 +105,8 @@ type MetricDifference struct {
 
 // Comparison is how two adapters differ.
 type Comparison struct {
-	A, B     dlm.Artifact
+	A        dlm.Artifact       `json:"a"`
+	B        dlm.Artifact       `json:"b"`
 	Same     bool               `json:"same"`     // one and the same
 	Settings []Difference       `json:"settings"` // recipe, seed, code
 	Parents  []Difference       `json:"parents"`  // base, data, by role
