@@ -34,7 +34,8 @@ type attentionTiles struct {
 	scores []float32      // [64, 64]
 	out    []float32      // [64, D]
 	p      kernel.Operand // [64, 64] unnormalised weights
-	m, l   [chunkRows]float32
+	m, l   []float32      // [64] running maximum and sum
+	sum, f []float32      // [64] a block's sum, and what it rescales by
 }
 
 func planAttention(pl *planner, c weights.Config, n int, train bool, threads int) attentionScratch {
@@ -51,6 +52,7 @@ func planAttention(pl *planner, c weights.Config, n int, train bool, threads int
 		s.workers[i] = attentionTiles{
 			scores: pl.f32(use, chunkRows*BlockLen), out: pl.f32(use, chunkRows*d),
 			p: pl.operand(use, chunkRows, BlockLen),
+			m: pl.f32(use, chunkRows), l: pl.f32(use, chunkRows), sum: pl.f32(use, chunkRows), f: pl.f32(use, chunkRows),
 		}
 	}
 	if train {
@@ -99,15 +101,15 @@ func (p *Pass) placeKeys(ly int, a *activations) {
 			s.keys, s.values = append(s.keys, k), append(s.values, v)
 		}
 	}
-	d := p.m.cfg.HeadDim
-	p.m.x.Run(len(p.segs)*kv, func(t, _ int) {
+	d, x := p.m.cfg.HeadDim, p.m.x
+	x.Run(len(p.segs)*kv, func(t, _ int) {
 		seg, h := t/kv, t%kv
 		lo, n, pos := p.segmentRow(seg), len(p.segs[seg].IDs), p.segs[seg].Start
 		for done := 0; done < n; {
 			b, slot := (pos+done)/BlockLen, (pos+done)%BlockLen
 			take := min(BlockLen-slot, n-done)
-			PutByChannel(s.keys[t][b], slot, a.k.Slice(lo+done, lo+done+take), h*d)
-			PutByPosition(s.values[t][b], slot, a.v.Slice(lo+done, lo+done+take), h*d)
+			x.PutColumns(s.keys[t][b], slot, headRows(a.k, lo+done, take, h*d, d))
+			x.PutRows(s.values[t][b], slot, headRows(a.v, lo+done, take, h*d, d))
 			done += take
 		}
 	})
@@ -174,29 +176,19 @@ func (p *Pass) attendTask(t *attentionTask, a *activations, dst []float32, w *at
 // softmaxBlock turns one block of scores into weights and rescales what the
 // rows hold so far. Positions after a row's own get weight 0.
 func (p *Pass) softmaxBlock(t *attentionTask, b int, scale float32, out []float32, w *attentionTiles) {
-	x, d := p.m.x, p.m.cfg.HeadDim
-	for i := range t.rows {
-		s := w.scores[i*BlockLen : (i+1)*BlockLen]
-		seen := min(BlockLen, t.pos+i+1-b*BlockLen) // a chunk ends with its block, so seen > 0
-		x.Scale(s, scale)
-		maskAfter(s, seen)
-		m := max(w.m[i], x.MaxRow(s))
-		sum := x.ExpSub(s, s, m)
-		if w.m[i] != m {
-			f := expOne(x, w.m[i]-m)
-			w.l[i] = float32(w.l[i] * f)
-			x.Scale(out[i*d:(i+1)*d], f)
-			w.m[i] = m
+	x, d, n := p.m.x, p.m.cfg.HeadDim, t.rows
+	seen := t.pos + 1 - b*BlockLen // of the first row; each further row sees one key more
+	before := w.f[:n]
+	copy(before, w.m[:n])
+	x.SoftmaxBlock(w.p.Slice(0, n), w.scores, n, seen, scale, w.m[:n], w.sum[:n])
+	for i := range n {
+		if before[i] -= w.m[i]; before[i] == 0 {
+			w.l[i] += w.sum[i]
+			continue
 		}
-		w.l[i] += sum
-	}
-	x.RoundRows(w.p.Slice(0, t.rows), w.scores, BlockLen)
-}
-
-// maskAfter makes every score from position n on minus infinity.
-func maskAfter(s []float32, n int) {
-	for j := n; j < len(s); j++ {
-		s[j] = float32(math.Inf(-1))
+		before[i] = expOne(x, before[i])
+		w.l[i] = float32(w.l[i]*before[i]) + w.sum[i]
+		x.Scale(out[i*d:(i+1)*d], before[i])
 	}
 }
 

@@ -16,7 +16,8 @@ type backwardTiles struct {
 	kCols  kernel.Block   // [D, 64] the same keys, by channel
 	vCols  kernel.Block   // [D, 64] a block of values, by channel
 	dk, dv []float32      // [64, D]
-	delta  [chunkRows]float32
+	m, inv []float32      // [64] softmax maximum and reciprocal sum of the rows
+	delta  []float32      // [64]
 }
 
 func planBackwardTiles(pl *planner, use string, d int) backwardTiles {
@@ -30,6 +31,7 @@ func planBackwardTiles(pl *planner, use string, d int) backwardTiles {
 		do:    pl.operand(use, chunkRows, d),
 		qRows: byPos(), doRows: byPos(), kRows: byPos(), kCols: byPos(), vCols: byPos(),
 		dk: pl.f32(use, BlockLen*d), dv: pl.f32(use, BlockLen*d),
+		m: pl.f32(use, chunkRows), inv: pl.f32(use, chunkRows), delta: pl.f32(use, chunkRows),
 	}
 	b.kCols.K, b.kCols.N = d, BlockLen
 	b.vCols.K, b.vCols.N = d, BlockLen
@@ -86,9 +88,10 @@ func (p *Pass) loadKeyTiles(a *activations, w *backwardTiles, key, keys, col int
 	clearBlock(w.kRows)
 	clearBlock(w.kCols)
 	clearBlock(w.vCols)
-	PutByChannel(w.kCols, 0, a.k.Slice(key, key+keys), col)
-	PutByPosition(w.kRows, 0, a.k.Slice(key, key+keys), col)
-	PutByChannel(w.vCols, 0, a.v.Slice(key, key+keys), col)
+	k, v := headRows(a.k, key, keys, col, p.m.cfg.HeadDim), headRows(a.v, key, keys, col, p.m.cfg.HeadDim)
+	p.m.x.PutColumns(w.kCols, 0, k)
+	p.m.x.PutRows(w.kRows, 0, k)
+	p.m.x.PutColumns(w.vCols, 0, v)
 }
 
 // tileBackward adds one tile's share. With p = softmax weight, o = result:
@@ -104,28 +107,22 @@ func (p *Pass) tileBackward(a *activations, datt []float32, w *backwardTiles, t 
 	p.loadQueryTiles(a, datt, w, t, q)
 	x.MulBlock(w.s, BlockLen, q, w.kCols, false)                      // scores = q kᵀ
 	x.MulBlock(w.dp, BlockLen, w.do.Slice(0, t.rows), w.vCols, false) // out += w v: dp = do vᵀ
-	scale := attentionScale(d)
 	for i := range t.rows {
-		s, dp := w.s[i*BlockLen:(i+1)*BlockLen], w.dp[i*BlockLen:(i+1)*BlockLen]
 		at := (t.row+i)*heads + t.head
-		x.Scale(s, scale)
-		maskAfter(s, min(BlockLen, t.pos+i+1-t.block*BlockLen))
-		x.ExpSub(s, s, a.smax[at])
-		x.Scale(s, 1/a.ssum[at]) // p
-		for j := range dp {
-			dp[j] = float32(float32(s[j]*(dp[j]-w.delta[i])) * scale) // ds
-		}
+		w.m[i], w.inv[i] = a.smax[at], 1/a.ssum[at]
 	}
+	// s becomes the weights p, dp becomes ds.
+	x.SoftmaxBlockBackward(w.s, w.dp, t.rows, t.pos+1-t.block*BlockLen, attentionScale(d), w.m[:t.rows], w.inv[:t.rows], w.delta[:t.rows])
 	tr := w.t.Slice(0, BlockLen)
 	tr.Cols = t.rows
-	transposeRound(tr, w.s, t.rows)
+	x.TransposeRound(tr, w.s, BlockLen, t.rows)
 	doRows, qRows := w.doRows, w.qRows
 	if t.rows < BlockLen {
 		tr.Cols += t.rows & 1 // an odd last query pairs with a zero
 		doRows.K, qRows.K = tr.Cols, tr.Cols
 	}
 	x.MulBlock(w.dv, d, tr, doRows, true) // out += w v: dv += pᵀ do
-	transposeRound(tr, w.dp, t.rows)
+	x.TransposeRound(tr, w.dp, BlockLen, t.rows)
 	x.MulBlock(w.dk, d, tr, qRows, true) // scores = q kᵀ: dk += dsᵀ q
 	ds := w.ds.Slice(0, t.rows)
 	x.RoundRows(ds, w.dp, BlockLen)
@@ -142,46 +139,10 @@ func (p *Pass) loadQueryTiles(a *activations, datt []float32, w *backwardTiles, 
 		clearBlock(w.qRows)
 		clearBlock(w.doRows)
 	}
-	PutByPosition(w.qRows, 0, q, 0)
-	PutByPosition(w.doRows, 0, do, 0)
+	x.PutRows(w.qRows, 0, q)
+	x.PutRows(w.doRows, 0, do)
 	o := headRows(a.att, t.row, t.rows, t.head*d, d)
 	for i := range t.rows {
-		w.delta[i] = dotOperand(datt[(t.row+i)*wide+t.head*d:][:d], o, i)
-	}
-}
-
-// dotOperand is Σ_d v[d] * row[d] of an operand's row, in order.
-func dotOperand(v []float32, o kernel.Operand, row int) float32 {
-	var sum float32
-	if o.Mode == kernel.F32 {
-		for c, f := range o.F[row*o.Stride:][:len(v)] {
-			sum += float32(v[c] * f)
-		}
-		return sum
-	}
-	for c, b := range o.B[row*o.Stride:][:len(v)] {
-		sum += float32(v[c] * kernel.F32FromBF16(b))
-	}
-	return sum
-}
-
-// transposeRound writes src [rows, 64] into dst [64, rows] at operand precision;
-// a padding column is zeroed.
-func transposeRound(dst kernel.Operand, src []float32, rows int) {
-	for j := range BlockLen {
-		at := j * dst.Stride
-		if dst.Mode == kernel.F32 {
-			row := dst.F[at : at+dst.Cols]
-			for i := range rows {
-				row[i] = src[i*BlockLen+j]
-			}
-			clear(row[rows:])
-			continue
-		}
-		row := dst.B[at : at+dst.Cols]
-		for i := range rows {
-			row[i] = kernel.BF16FromF32(src[i*BlockLen+j])
-		}
-		clear(row[rows:])
+		w.delta[i] = x.DotOperand(datt[(t.row+i)*wide+t.head*d:][:d], o, i)
 	}
 }

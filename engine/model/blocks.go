@@ -25,47 +25,6 @@ func clearBlock(b kernel.Block) {
 	clear(b.F)
 }
 
-// PutByChannel writes rows (columns col..col+D of each) to positions slot, slot+1,
-// ... of a block with K = D and N = BlockLen.
-func PutByChannel(b kernel.Block, slot int, rows kernel.Operand, col int) {
-	d := b.K
-	if b.Mode == kernel.F32 {
-		for r := range rows.Rows {
-			src := rows.F[r*rows.Stride+col:][:d]
-			for c, v := range src {
-				b.F[c*b.N+slot+r] = v
-			}
-		}
-		return
-	}
-	for r := range rows.Rows {
-		src := rows.B[r*rows.Stride+col:][:d]
-		dst := b.B[2*(slot+r):]
-		for c := 0; c < d; c += 2 {
-			at := c * b.N // (c/2) pairs of 2*N values
-			dst[at], dst[at+1] = src[c], src[c+1]
-		}
-	}
-}
-
-// PutByPosition writes rows (columns col..col+D of each) to positions slot,
-// slot+1, ... of a block with K = BlockLen and N = D.
-func PutByPosition(b kernel.Block, slot int, rows kernel.Operand, col int) {
-	d := b.N
-	for r := range rows.Rows {
-		at := slot + r
-		if b.Mode == kernel.F32 {
-			copy(b.F[at*d:(at+1)*d], rows.F[r*rows.Stride+col:])
-			continue
-		}
-		src := rows.B[r*rows.Stride+col:][:d]
-		dst := b.B[at/2*2*d+at&1:]
-		for c, v := range src {
-			dst[2*c] = v
-		}
-	}
-}
-
 // blockArena hands out zeroed pairs of blocks to the segments of one pass that
 // have no cache, and keeps them for the next pass.
 type blockArena struct {
