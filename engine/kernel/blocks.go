@@ -105,10 +105,8 @@ func (x *Exec) SoftmaxBlockBackward(s, dp []float32, rows, seen int, scale float
 		row := t.maskedRow(x, i)
 		x.ExpSub(row, row, m[i])
 		x.Scale(row, inv[i])
-		d := dp[i*blockCols : (i+1)*blockCols]
-		for j, w := range row {
-			d[j] = mul32(mul32(w, sub32(d[j], delta[i])), scale)
-		}
+		a := rowArgs{dst: ptr(dp[i*blockCols:]), p0: ptr(row), n: blockCols, s0: delta[i], s1: scale}
+		x.row(opSoftmaxBack, &a)
 	}
 }
 

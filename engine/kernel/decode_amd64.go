@@ -58,10 +58,10 @@ func decodePairs(s *scratch, w *Panels, panel, block, count int) {
 	decodeQ4(&s.dec)
 }
 
-// decodeF32 unpacks blocks of a quantised panel to f32 codes in s.w, the odd
+// decodeF32 unpacks blocks of a quantised panel to f32 codes in dst, the odd
 // value of a pair of k first.
-func decodeF32(s *scratch, w *Panels, panel, block, count int) {
-	s.dec = decodeArgs{dst: ptr(s.w), src: ptr(w.blockAt(panel, block)), count: count, stride: w.block}
+func decodeF32(s *scratch, dst unsafe.Pointer, w *Panels, panel, block, count int) {
+	s.dec = decodeArgs{dst: dst, src: ptr(w.blockAt(panel, block)), count: count, stride: w.block}
 	switch w.Format {
 	case FormatQ8:
 		decodeQ8F32(&s.dec)

@@ -70,10 +70,11 @@ func daz(x float32) float32 {
 	return x
 }
 
-// to32 rounds s to float32, flushing results below the normal range.
+// to32 rounds s to float32, flushing results below the normal range to a zero
+// of the same sign.
 func to32(s float64) float32 {
-	if math.Abs(s) < flushBelow {
-		return math.Float32frombits(uint32(math.Float64bits(s)>>32) & 0x80000000)
+	if s > -flushBelow && s < flushBelow {
+		return float32(math.Copysign(0, s))
 	}
 	return float32(s)
 }

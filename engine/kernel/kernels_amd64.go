@@ -327,6 +327,18 @@ func transposePairs(a *decodeArgs)
 func transpose32x16(a *decodeArgs)
 
 //go:noescape
+func transpose8Plain(a *decodeArgs)
+
+//go:noescape
+func transpose8Pairs(a *decodeArgs)
+
+//go:noescape
+func transpose8Scale(a *decodeArgs)
+
+//go:noescape
+func transpose8Min(a *decodeArgs)
+
+//go:noescape
 func outerZB_1x1(a *tileArgs)
 
 //go:noescape
@@ -423,6 +435,9 @@ func rowNormF32x16(a *rowArgs)
 func rowNormBackF32x16(a *rowArgs)
 
 //go:noescape
+func rowSoftmaxBackF32x16(a *rowArgs)
+
+//go:noescape
 func rowSwiGLUF32x16(a *rowArgs)
 
 //go:noescape
@@ -502,6 +517,9 @@ func rowNormF32x8(a *rowArgs)
 
 //go:noescape
 func rowNormBackF32x8(a *rowArgs)
+
+//go:noescape
+func rowSoftmaxBackF32x8(a *rowArgs)
 
 //go:noescape
 func rowSwiGLUF32x8(a *rowArgs)
@@ -594,6 +612,7 @@ var rowsBF16x16 = [numRowOps]func(*rowArgs){
 	opExpSub:         rowExpSubF32x16,
 	opNorm:           rowNormF32x16,
 	opNormBack:       rowNormBackF32x16,
+	opSoftmaxBack:    rowSoftmaxBackF32x16,
 	opSwiGLU:         rowSwiGLUF32x16,
 	opSwiGLUBack:     rowSwiGLUBackF32x16,
 	opDotBF16:        rowDotBF16F32x16,
@@ -615,6 +634,7 @@ var rowsF32x16 = [numRowOps]func(*rowArgs){
 	opExpSub:         rowExpSubF32x16,
 	opNorm:           rowNormF32x16,
 	opNormBack:       rowNormBackF32x16,
+	opSoftmaxBack:    rowSoftmaxBackF32x16,
 	opSwiGLU:         rowSwiGLUF32x16,
 	opSwiGLUBack:     rowSwiGLUBackF32x16,
 	opDotBF16:        rowDotBF16F32x16,
@@ -636,6 +656,7 @@ var rowsF32x8 = [numRowOps]func(*rowArgs){
 	opExpSub:         rowExpSubF32x8,
 	opNorm:           rowNormF32x8,
 	opNormBack:       rowNormBackF32x8,
+	opSoftmaxBack:    rowSoftmaxBackF32x8,
 	opSwiGLU:         rowSwiGLUF32x8,
 	opSwiGLUBack:     rowSwiGLUBackF32x8,
 	opDotBF16:        rowDotBF16F32x8,

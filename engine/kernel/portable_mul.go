@@ -6,21 +6,50 @@ package kernel
 // lanes64 is one value for each column of a panel.
 type lanes64 [panelCols]float32
 
-func portablePanel(_ *scratch, t *panelTask) {
+func portablePanel(s *scratch, t *panelTask) {
+	if t.w.K == 0 {
+		clearUnless(t.accumulate, t.dst, t.ldd, t.a.Rows, t.cols)
+		return
+	}
+	switch {
+	case t.w.Format == FormatF32:
+		w, width := asF32(t.w.bytes(t.panel)), t.w.width(t.panel)
+		t.eachRow(t.accumulate, func(r int, acc *lanes64) {
+			mulF32(acc, t.a.F[r*t.a.Stride:], w, t.w.K, width, t.cols)
+		})
+	case t.w.Format == FormatBF16:
+		w, width := asU16(t.w.bytes(t.panel)), t.w.width(t.panel)
+		t.eachRow(t.accumulate, func(r int, acc *lanes64) {
+			mulPairs(acc, t.a.B[r*t.a.Stride:], w, t.w.K, width, t.cols)
+		})
+	default:
+		codes := asU16(s.w2)[:blockK*panelCols] // bf16 pairs, as in a bf16 panel
+		for b := range t.w.K / blockK {
+			blk := t.w.blockAt(t.panel, b)
+			t.w.codesBF16(blk, codes)
+			t.eachRow(t.accumulate || b > 0, func(r int, acc *lanes64) { t.mulBlock(acc, r, b, blk, codes) })
+		}
+	}
+}
+
+// clearUnless zeroes a destination that is not to be continued.
+func clearUnless(keep bool, dst []float32, ldd, rows, cols int) {
+	if !keep {
+		for r := range rows {
+			clear(dst[r*ldd : r*ldd+cols])
+		}
+	}
+}
+
+// eachRow calls f with each row's chains: those in dst, or new ones.
+func (t *panelTask) eachRow(accumulate bool, f func(r int, acc *lanes64)) {
 	for r := range t.a.Rows {
 		dst := t.dst[r*t.ldd : r*t.ldd+t.cols]
 		var acc lanes64
-		if t.accumulate {
+		if accumulate {
 			copy(acc[:], dst)
 		}
-		switch {
-		case t.w.Format == FormatF32:
-			mulF32(&acc, t.a.F[r*t.a.Stride:], asF32(t.w.bytes(t.panel)), t.w.K, t.w.width(t.panel), t.cols)
-		case t.w.Format == FormatBF16:
-			mulPairs(&acc, t.a.B[r*t.a.Stride:], asU16(t.w.bytes(t.panel)), t.w.K, t.w.width(t.panel), t.cols)
-		default:
-			t.mulBlocks(&acc, r)
-		}
+		f(r, &acc)
 		copy(dst, acc[:])
 	}
 }
@@ -35,37 +64,35 @@ func mulF32(acc *lanes64, x, w []float32, k, width, cols int) {
 }
 
 // mulPairs continues acc with x·w, w laid out [k/2][width][2]: the odd element
-// of a pair first, as VDPBF16PS does.
+// of a pair first, as VDPBF16PS does. Each line is fmaBF16, written out because
+// this loop is all the time of a machine without a faster set.
 func mulPairs(acc *lanes64, x, w []uint16, k, width, cols int) {
+	for c := range cols {
+		acc[c] = daz(acc[c])
+	}
 	for i := 0; i < k; i += 2 {
-		x0, x1 := F32FromBF16(x[i]), F32FromBF16(x[i+1])
+		x0, x1 := float64(daz(F32FromBF16(x[i]))), float64(daz(F32FromBF16(x[i+1])))
 		pair := w[i*width : i*width+2*cols]
 		for c := range cols {
-			a := fmaBF16(x1, F32FromBF16(pair[2*c+1]), acc[c])
-			acc[c] = fmaBF16(x0, F32FromBF16(pair[2*c]), a)
+			a := to32(x1*float64(daz(F32FromBF16(pair[2*c+1]))) + float64(acc[c]))
+			acc[c] = to32(x0*float64(daz(F32FromBF16(pair[2*c]))) + float64(a))
 		}
 	}
 }
 
-// mulBlocks continues acc with row r of a times a quantised panel: a chain over
-// the integer codes of each block, then the block's scale and minimum.
-func (t *panelTask) mulBlocks(acc *lanes64, r int) {
-	var codes [blockK * panelCols]uint16 // bf16 pairs, as in a bf16 panel
-	blocks := t.w.K / blockK
-	for b := range blocks {
-		blk := t.w.blockAt(t.panel, b)
-		t.w.codesBF16(blk, codes[:])
-		var s lanes64
-		mulPairs(&s, t.a.B[r*t.a.Stride+b*blockK:], codes[:], blockK, panelCols, t.cols)
-		d := t.w.scales(blk)
+// mulBlock continues acc with block b of row r of a times a quantised panel: a
+// chain over the integer codes, then the block's scale and minimum.
+func (t *panelTask) mulBlock(acc *lanes64, r, b int, blk []byte, codes []uint16) {
+	var s lanes64
+	mulPairs(&s, t.a.B[r*t.a.Stride+b*blockK:], codes, blockK, panelCols, t.cols)
+	d := t.w.scales(blk)
+	for c := range t.cols {
+		acc[c] = fma32(F32FromF16(d[c]), s[c], acc[c])
+	}
+	if t.w.Format == FormatQ4Min {
+		m, sum := t.w.mins(blk), t.sums[r*(t.w.K/blockK)+b]
 		for c := range t.cols {
-			acc[c] = fma32(F32FromF16(d[c]), s[c], acc[c])
-		}
-		if t.w.Format == FormatQ4Min {
-			m := t.w.mins(blk)
-			for c := range t.cols {
-				acc[c] = fma32(F32FromF16(m[c]), t.sums[r*blocks+b], acc[c])
-			}
+			acc[c] = fma32(F32FromF16(m[c]), sum, acc[c])
 		}
 	}
 }
@@ -82,6 +109,9 @@ func (p *Panels) codesBF16(blk []byte, dst []uint16) {
 
 func portablePanelT(s *scratch, t *panelTTask) {
 	n := t.hi - t.lo
+	if n == 0 {
+		clearUnless(t.accumulate, t.dst, t.ldd, t.a.Rows, t.cols)
+	}
 	for at := 0; at < n; at += chunkN {
 		count := min(chunkN, n-at)
 		acc := t.accumulate || at > 0
@@ -102,11 +132,6 @@ func portablePanelT(s *scratch, t *panelTTask) {
 				mulPairs(&l, t.a.B[r*t.a.Stride+at:], asU16(s.w), count, panelCols, t.cols)
 			}
 			copy(dst, l[:])
-		}
-	}
-	if n == 0 && !t.accumulate {
-		for r := range t.a.Rows {
-			clear(t.dst[r*t.ldd : r*t.ldd+t.cols])
 		}
 	}
 }

@@ -92,6 +92,13 @@ func portableExpSub(a *rowArgs) {
 	}
 }
 
+func portableSoftmaxBack(a *rowArgs) {
+	dst := f32At(a.dst, a.n)
+	for i, w := range f32At(a.p0, a.n) {
+		dst[i] = mul32(mul32(w, sub32(dst[i], a.s0)), a.s1)
+	}
+}
+
 func portableRound(a *rowArgs) {
 	dst := u16At(a.dst, a.n)
 	for i, v := range f32At(a.p0, a.n) {
@@ -164,9 +171,10 @@ var portable = set{
 			dg, du := swiGLUBack(a, i)
 			u16At(a.dst, a.n)[i], u16At(a.dst2, a.n)[i] = BF16FromF32(dg), BF16FromF32(du)
 		}),
-		opRound:     portableRound,
-		opDotBF16:   portableDotBF16,
-		opBlockSums: portableBlockSums,
+		opRound:       portableRound,
+		opSoftmaxBack: portableSoftmaxBack,
+		opDotBF16:     portableDotBF16,
+		opBlockSums:   portableBlockSums,
 	},
 }
 

@@ -31,6 +31,7 @@ var rowShapes = [numRowOps]rowShape{
 	opSwiGLUBF16:     {sources: 2, dst: 2},
 	opSwiGLUBack:     {sources: 3, dst: 4, dst2: true},
 	opSwiGLUBackBF16: {sources: 3, dst: 2, dst2: true},
+	opSoftmaxBack:    {sources: 1, dst: 4, readsDst: true},
 	opRound:          {sources: 1, dst: 2},
 }
 

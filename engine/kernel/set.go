@@ -78,6 +78,7 @@ const (
 	opSwiGLUBack                  // dst, dst2 = gradients of gate p0 and up p1 from p2
 	opSwiGLUBackBF16              // the same, rounded
 	opRound                       // dst(bf16) = p0
+	opSoftmaxBack                 // dst = (p0*(dst-s0))*s1
 	opDotBF16                     // lanes = fma(p0, p1(bf16), lanes)
 	opBlockSums                   // dst[i/32] = sum of 32 bf16 at p0
 	numRowOps

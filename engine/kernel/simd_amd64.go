@@ -34,14 +34,6 @@ func (v *simd) panel(s *scratch, t *panelTask) {
 	}
 }
 
-func clearUnless(keep bool, dst []float32, ldd, rows, cols int) {
-	if !keep {
-		for r := range rows {
-			clear(dst[r*ldd : r*ldd+cols])
-		}
-	}
-}
-
 // job is the part of a tileJob that no chunk changes.
 func (s *scratch) job(dst []float32, ldd int, rows, cols int) *tileJob {
 	j := &s.tiles
@@ -92,7 +84,7 @@ func (v *simd) quantised(s *scratch, t *panelTask) {
 	for b := 0; b < blocks; b += chunkK / blockK {
 		j.blocks = min(chunkK/blockK, blocks-b)
 		if v.bf16.widenA {
-			decodeF32(s, t.w, t.panel, b, j.blocks)
+			decodeF32(s, ptr(s.w), t.w, t.panel, b, j.blocks)
 		} else {
 			decodePairs(s, t.w, t.panel, b, j.blocks)
 		}

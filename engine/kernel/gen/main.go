@@ -40,6 +40,7 @@ func Files() map[string][]byte {
 	add("fused_amd64.s", fused)
 	add("decode_amd64.s", decodes)
 	add("transpose_amd64.s", transposes)
+	add("transpose_f32x8_amd64.s", func(a *asm) { transposes8(a); transpose8Consts(a) })
 	add("outer_amd64.s", outers)
 	add("rows_f32x16_amd64.s", func(a *asm) { rows(a, rowsZ); rounding(a, roundBF16); rounding(a, roundZ); attention(a) })
 	add("rows_f32x8_amd64.s", func(a *asm) { rows(a, rowsY); rounding(a, roundY) })

@@ -259,6 +259,16 @@ func rows(a *asm, i rowISA) {
 		i.op(a, "VADDPS", dst, x, x)
 		i.op(a, "VMOVUPS", x, dst)
 	}, nil)
+	i.rowFunc(a, "rowSoftmaxBack", true, 4, func() {
+		loadS0()
+		i.broadcast(a, rowS1, vU)
+	}, func() {
+		i.op(a, "VMOVUPS", dst, x)
+		i.op(a, "VSUBPS", s, x, x)
+		i.op(a, "VMULPS", p0, x, x)
+		i.op(a, "VMULPS", u, x, x)
+		i.op(a, "VMOVUPS", x, dst)
+	}, nil)
 	i.rowFunc(a, "rowSwiGLU", true, 4, nil, func() {
 		i.swiGLU(a)
 		i.op(a, "VMOVUPS", reg(vT), dst)
@@ -437,7 +447,7 @@ func rounding(a *asm, rd rounder) {
 func rowTables(b *bytes.Buffer) {
 	table := func(name string, i rowISA, round string) {
 		fmt.Fprintf(b, "var %s = [numRowOps]func(*rowArgs){\n", name)
-		for _, op := range []string{"Dot", "Dot3", "Max", "Add", "Scale", "Axpy", "Exp", "ExpSub", "Norm", "NormBack", "SwiGLU", "SwiGLUBack", "DotBF16", "BlockSums"} {
+		for _, op := range []string{"Dot", "Dot3", "Max", "Add", "Scale", "Axpy", "Exp", "ExpSub", "Norm", "NormBack", "SoftmaxBack", "SwiGLU", "SwiGLUBack", "DotBF16", "BlockSums"} {
 			fmt.Fprintf(b, "op%s: row%s%s,\n", op, op, i.name)
 		}
 		for _, op := range []string{"Norm", "SwiGLU", "SwiGLUBack"} {
