@@ -51,15 +51,16 @@ func bound(t testing.TB, n *Native, rank int, zero bool) string {
 
 func TestConformance(t *testing.T) {
 	for _, base := range bases {
-		t.Run(base, func(t *testing.T) {
-			n := open(t, base, Options{})
-			o := testkit.GeneratorOptions{Exact: true, Adapters: []string{bound(t, n, 4, false), bound(t, n, 3, false)}}
-			t.Run("generator", func(t *testing.T) { testkit.Generator(t, n, o) })
-			t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, n, o) })
-			t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, n, n, o) })
-			t.Run("encoder", func(t *testing.T) { testkit.Encoder(t, n) })
-		})
+		t.Run(base, func(t *testing.T) { conforms(t, open(t, base, Options{})) })
 	}
+}
+
+func conforms(t *testing.T, n *Native) {
+	o := testkit.GeneratorOptions{Exact: true, Adapters: []string{bound(t, n, 4, false), bound(t, n, 3, false)}}
+	t.Run("generator", func(t *testing.T) { testkit.Generator(t, n, o) })
+	t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, n, o) })
+	t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, n, n, o) })
+	t.Run("encoder", func(t *testing.T) { testkit.Encoder(t, n) })
 }
 
 func TestTrainer(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 // realModel opens SmolLM2-135M-Instruct, or skips the test.
 func realModel(t *testing.T, o Options) *Native {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the real model takes half a minute")
+	}
 	path := os.Getenv("DLM_TEST_MODEL")
 	if dir, err := os.UserCacheDir(); path == "" && err == nil {
 		if found, _ := filepath.Glob(filepath.Join(dir, "dlm/models/smollm2-135m-instruct/*.gguf")); len(found) > 0 {
@@ -30,6 +33,8 @@ func realModel(t *testing.T, o Options) *Native {
 	t.Cleanup(func() { n.Close() })
 	return n
 }
+
+func TestRealModelConforms(t *testing.T) { conforms(t, realModel(t, Options{})) }
 
 // TestRealModelAnswers compares whole answers, from text to text, with those of
 // transformers on the dequantised weights.

@@ -8,6 +8,15 @@ import (
 	"dlm/engine/sample"
 )
 
+var _ model.Cache = (*kv.Sequence)(nil)
+
+// Key blocks of the cache and of attention are the same: these do not compile
+// when one is longer than the other.
+const (
+	_ uint = kv.BlockSize - model.BlockLen
+	_ uint = model.BlockLen - kv.BlockSize
+)
+
 // Pieces gives the bytes of one token; a tokenizer does.
 type Pieces interface{ Piece(id int32) []byte }
 

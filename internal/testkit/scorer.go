@@ -112,20 +112,21 @@ func scoreRefuses(t *testing.T, s dlm.Scorer, o GeneratorOptions) {
 	refused(t, err, "request 2")
 }
 
-// GeneratorScorer checks that what was generated scores as it was generated.
+// GeneratorScorer checks that what was generated scores as it was generated: as
+// far as the text is tokenized as it came, token by token.
 func GeneratorScorer(t *testing.T, g dlm.Generator, s dlm.Scorer, o GeneratorOptions) {
 	checked := 0
 	for _, p := range prompts {
 		for _, a := range append([]string{""}, o.Adapters...) {
-			r := ask(p, dlm.Sampling{MaxTokens: 10})
+			r := ask(p, dlm.Sampling{MaxTokens: 16})
 			r.Adapter = a
 			c := generate(t, g, r)[0]
-			scored := score(t, s, dlm.ScoreRequest{Messages: r.Messages, Completion: c.Text, EndOfTurn: c.Finish == "stop", Adapter: a})[0]
-			if !sameIDs(c.Tokens, scored.Tokens) {
-				continue // the text is tokenized otherwise than it was generated
+			if c.Text == "" {
+				continue
 			}
-			checked++
-			for j := range c.Tokens {
+			scored := score(t, s, dlm.ScoreRequest{Messages: r.Messages, Completion: c.Text, EndOfTurn: c.Finish == "stop", Adapter: a})[0]
+			for j := 0; j < min(len(c.Tokens), len(scored.Tokens)) && c.Tokens[j].ID == scored.Tokens[j].ID; j++ {
+				checked++
 				d := math.Abs(c.Tokens[j].LogProb - scored.Tokens[j].LogProb)
 				if o.Exact && d != 0 || d > 1e-2 {
 					t.Errorf("%q, adapter %q, token %d: generated with %v, scored %v", p, a, j, c.Tokens[j].LogProb, scored.Tokens[j].LogProb)
@@ -136,16 +137,4 @@ func GeneratorScorer(t *testing.T, g dlm.Generator, s dlm.Scorer, o GeneratorOpt
 	if checked == 0 {
 		t.Skip("no generated text is tokenized as it was generated")
 	}
-}
-
-func sameIDs(a, b []dlm.Token) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].ID != b[i].ID {
-			return false
-		}
-	}
-	return true
 }
