@@ -19,8 +19,8 @@ import (
 //
 // The token that ends the turn is the last of a stopped completion's Tokens,
 // with its log-probability; it adds no text. Draws depend on seed and position
-// only, so equal requests with equal seeds get equal answers. emit is called while the base is in
-// use and must not call methods that compute.
+// only, so equal requests with equal seeds get equal answers. emit is called
+// while the base is in use and must not call methods that compute.
 func (n *Native) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit func(i int, t dlm.Token)) ([]dlm.Completion, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
