@@ -51,7 +51,20 @@ func bound(t testing.TB, n *Native, rank int, zero bool) string {
 
 func TestConformance(t *testing.T) {
 	for _, base := range bases {
-		t.Run(base, func(t *testing.T) { conforms(t, open(t, base, Options{})) })
+		t.Run(base, func(t *testing.T) {
+			n := open(t, base, Options{})
+			skipSlow(t, n, base)
+			conforms(t, n)
+		})
+	}
+}
+
+// skipSlow leaves it at one base where there are no vector kernels: the portable
+// set has the same bits and takes minutes.
+func skipSlow(t *testing.T, n *Native, base string) {
+	t.Helper()
+	if n.Kernels() == "portable" && base != bases[0] {
+		t.Skip("with portable kernels only on " + bases[0])
 	}
 }
 
@@ -67,6 +80,7 @@ func TestTrainer(t *testing.T) {
 	for base, o := range map[string]Options{"llama-tied": {}, "qwen2": {Precision: "f32"}} {
 		t.Run(base, func(t *testing.T) {
 			n := open(t, base, o)
+			skipSlow(t, n, base)
 			testkit.Trainer(t, n, n)
 		})
 	}
