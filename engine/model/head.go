@@ -137,13 +137,32 @@ func (p *Pass) chunkBackward(chunk []Target, dlogp []float32) {
 		row[chunk[i].ID] += dlogp[i]
 		x.RoundRows(h.dlog.Slice(i, i+1), row, v)
 	})
-	dn := h.dn[:n*c]
-	x.MatMulT(dn, c, h.dlog.Slice(0, n), p.m.head, 0, v, false) // MatMul(logits, n, head)
+	dn, part := h.dn[:n*c], h.dx[:n*c]
+	clear(dn)
+	// MatMul(logits, n, head). One chain over the whole vocabulary would lose the
+	// terms below half a unit in the last place of the sum, most of the softmax's
+	// tail: gradients would be 1e-4 too large. So chunks are summed, in order.
+	for lo := 0; lo < v; lo += vocabChunk {
+		hi := min(v, lo+vocabChunk)
+		x.MatMulT(part, c, columns(h.dlog.Slice(0, n), lo, hi), p.m.head, lo, hi, false)
+		x.Add(dn, part)
+	}
 	clear(h.dx[:n*c])
 	x.RMSNormBackward(h.dx, dn, h.x, p.m.norm, h.rstd, n, c) // RMSNorm(n, hid)
 	for i, t := range chunk {                                // copy(h.x, hid)
 		x.Axpy(p.bwd.dx[t.Row*c:(t.Row+1)*c], 1, h.dx[i*c:(i+1)*c])
 	}
+}
+
+// columns views the columns lo..hi of an operand; lo is even.
+func columns(o kernel.Operand, lo, hi int) kernel.Operand {
+	o.Cols = hi - lo
+	if o.Mode == kernel.F32 {
+		o.F = o.F[lo:]
+	} else {
+		o.B = o.B[lo:]
+	}
+	return o
 }
 
 var chunkPool = sync.Pool{New: func() any { s := make([]float32, vocabChunk); return &s }}
