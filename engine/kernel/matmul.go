@@ -71,24 +71,24 @@ func checkMul(what string, a Operand, w *Panels) {
 	}
 }
 
-// split plans the tasks: rows in chunks that stay in the second-level cache
-// and are long enough to pay for decoding a panel, then groups of panels such
-// that a task is worth handing out.
+// split plans the tasks: rows in equal chunks of which a decoded chunk's share
+// stays in the second-level cache, and which are long enough to pay for decoding;
+// then groups of panels such that a task is worth handing out.
 func (x *Exec) split(panels, panelBytes int) {
-	const cacheBytes, fewRows, taskBytes, tasksPerWorker = 512 << 10, 48, 64 << 10, 6
+	const cacheBytes, fewRows, taskBytes, tasksPerWorker, tallTile = 512 << 10, 48, 64 << 10, 6, 6
 	j := &x.job
-	rowBytes := j.a.Stride * 2
+	m := j.a.Rows
+	rowBytes := max(min(j.a.Stride, chunkWide)*2, 1)
 	if j.a.Mode == F32 {
 		rowBytes *= 2
 	}
-	m := j.a.Rows
-	j.chunk = max(cacheBytes/max(rowBytes, 1)/fewRows, 1) * fewRows
+	j.chunks = (m*rowBytes + cacheBytes - 1) / cacheBytes
 	want := tasksPerWorker * x.pool.workers
-	if x.pool.workers > 1 && panels*((m+j.chunk-1)/j.chunk) < want {
-		need := (want + panels - 1) / panels // chunks per panel
-		c := (m + need - 1) / need
-		j.chunk = min(j.chunk, max((c+fewRows-1)/fewRows*fewRows, fewRows))
+	if x.pool.workers > 1 {
+		j.chunks = max(j.chunks, (want+panels-1)/panels)
 	}
+	j.chunks = max(min(j.chunks, m/fewRows), 1)
+	j.chunk = ((m+j.chunks-1)/j.chunks + tallTile - 1) / tallTile * tallTile
 	j.chunks = (m + j.chunk - 1) / j.chunk
 	j.group = 1
 	if j.chunks == 1 && m < fewRows {
