@@ -173,9 +173,9 @@ func TestRealModelGradients(t *testing.T) {
 				}
 			}
 			loss := sftGradientsRank(t, m, g.sftBatch(), ad, true, 16)
-			lossTol, gradTol, totalTol := 1e-5, 2e-4, 1e-4
+			lossTol, gradTol, totalTol := 1e-5, 1e-4, 5e-5
 			if mode == kernel.BF16 {
-				lossTol, gradTol, totalTol = 0.01, 0.25, 0.02
+				lossTol, gradTol, totalTol = 0.001, 0.05, 0.002
 			}
 			if math.Abs(loss-g.SFT.Loss) > lossTol*g.SFT.Loss {
 				t.Errorf("loss %g, PyTorch %g", loss, g.SFT.Loss)
