@@ -1,10 +1,14 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"runtime"
+)
 
 // SetRowF32 packs row n of W; bf16 panels round to nearest even. Rows may be
 // set concurrently.
 func (p *Panels) SetRowF32(n int, row []float32) {
+	defer runtime.KeepAlive(p) // or its memory could be unmapped under us
 	p.checkRow("SetRowF32", n, len(row), p.K, FormatF32, FormatBF16)
 	pi, c := n/panelCols, n%panelCols
 	w := p.width(pi)
@@ -26,6 +30,7 @@ func pairAt(k, w, c int) int { return (k>>1*w+c)*2 + k&1 }
 
 // SetRowBF16 packs row n of W from bfloat16 bits. Rows may be set concurrently.
 func (p *Panels) SetRowBF16(n int, row []uint16) {
+	defer runtime.KeepAlive(p) // or its memory could be unmapped under us
 	p.checkRow("SetRowBF16", n, len(row), p.K, FormatBF16)
 	pi, c := n/panelCols, n%panelCols
 	w, dst := p.width(pi), asU16(p.bytes(pi))
@@ -41,6 +46,7 @@ func (p *Panels) SetRowBF16(n int, row []uint16) {
 // Columns share bytes, so rows of one panel wait for each other; rows of
 // different panels are set in parallel.
 func (p *Panels) SetRowQ4(n int, codes []uint8, scale, mins []uint16) {
+	defer runtime.KeepAlive(p) // or its memory could be unmapped under us
 	p.checkRow("SetRowQ4", n, len(codes), p.K, FormatQ4, FormatQ4Min)
 	blocks := p.K / blockK
 	if len(scale) < blocks || (p.Format == FormatQ4Min && len(mins) < blocks) {
@@ -71,6 +77,7 @@ func (p *Panels) SetRowQ4(n int, codes []uint8, scale, mins []uint16) {
 // SetRowQ8 packs row n of W: one signed code per element and the f16 bits of
 // each block's scale. Rows may be set concurrently.
 func (p *Panels) SetRowQ8(n int, codes []int8, scale []uint16) {
+	defer runtime.KeepAlive(p) // or its memory could be unmapped under us
 	p.checkRow("SetRowQ8", n, len(codes), p.K, FormatQ8)
 	blocks := p.K / blockK
 	if len(scale) < blocks {

@@ -8,13 +8,13 @@ func (p *Panels) RowF32(n int, dst []float32) {
 	p.checkRow("RowF32", n, len(dst), p.K)
 	pi, c := n/panelCols, n%panelCols
 	w := p.width(pi)
-	switch {
-	case p.Format == FormatF32:
+	switch p.Format {
+	case FormatF32:
 		src := asF32(p.bytes(pi))
 		for k := range p.K {
 			dst[k] = src[k*w+c]
 		}
-	case p.Format == FormatBF16:
+	case FormatBF16:
 		src := asU16(p.bytes(pi))
 		for k := range p.K {
 			dst[k] = F32FromBF16(src[pairAt(k, w, c)])

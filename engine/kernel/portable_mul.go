@@ -11,13 +11,13 @@ func portablePanel(s *scratch, t *panelTask) {
 		clearUnless(t.accumulate, t.dst, t.ldd, t.a.Rows, t.cols)
 		return
 	}
-	switch {
-	case t.w.Format == FormatF32:
+	switch t.w.Format {
+	case FormatF32:
 		w, width := asF32(t.w.bytes(t.panel)), t.w.width(t.panel)
 		t.eachRow(t.accumulate, func(r int, acc *lanes64) {
 			mulF32(acc, t.a.F[r*t.a.Stride:], w, t.w.K, width, t.cols)
 		})
-	case t.w.Format == FormatBF16:
+	case FormatBF16:
 		w, width := asU16(t.w.bytes(t.panel)), t.w.width(t.panel)
 		t.eachRow(t.accumulate, func(r int, acc *lanes64) {
 			mulPairs(acc, t.a.B[r*t.a.Stride:], w, t.w.K, width, t.cols)

@@ -39,8 +39,10 @@ func TestSelfTestCatches(t *testing.T) {
 		t.Errorf("one value of MatMul off by an ulp: %v", err)
 	}
 	e := entry{set: &broken, missing: func() string { return "" }}
-	if e.check() == nil || e.check() == nil {
-		t.Error("a broken set passed its check")
+	for range 2 { // the second answer is the remembered one
+		if e.check() == nil {
+			t.Error("a broken set passed its check")
+		}
 	}
 }
 

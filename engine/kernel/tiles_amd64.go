@@ -29,11 +29,10 @@ type tileSet struct {
 
 // tiling is a tileSet with the shape of its tiles.
 type tiling struct {
-	tiles    *tileSet
-	vecCols  int  // columns of a vector: 16 or 8
-	maxCols  int  // columns of the widest tile: 64 or 16
-	widenA   bool // left sides are bf16 and must be widened to f32 first
-	stepSize int  // values of k in one step: 2 (pairs) or 1
+	tiles   *tileSet
+	vecCols int  // columns of a vector: 16 or 8
+	maxCols int  // columns of the widest tile: 64 or 16
+	widenA  bool // left sides are bf16 and must be widened to f32 first
 }
 
 // tileJob is a run of tiles: rows x cols of c, over one chunk of k. Strides in

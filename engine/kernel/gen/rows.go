@@ -198,8 +198,8 @@ func (i rowISA) rowFunc(a *asm, name string, flush bool, dstBytes int, before, b
 
 // rows emits the row functions that do not round to bf16.
 func rows(a *asm, i rowISA) {
-	x, p, l, s, u := reg(vX), reg(vP), reg(vL), reg(vS), reg(vU)
-	dst, dst2, p0, p1, p2 := mem("DI"), mem("SI"), mem("BX"), mem("R8"), mem("R9")
+	x, p, l, s := reg(vX), reg(vP), reg(vL), reg(vS)
+	dst, p0, p1, p2 := mem("DI"), mem("BX"), mem("R8"), mem("R9")
 	loadLanes := func() { i.op(a, "VMOVUPS", mem("DX"), l) }
 	storeLanes := func() { i.op(a, "VMOVUPS", l, mem("DX")) }
 	loadS0 := func() { i.broadcast(a, rowS0, vS) }
@@ -243,6 +243,24 @@ func rows(a *asm, i rowISA) {
 		i.op(a, "VMOVUPS", p, dst)
 		i.op(a, "VADDPS", p, l, l)
 	}, storeLanes)
+	i.layerRows(a)
+	i.dotBF16(a)
+	i.blockSums(a)
+	a.f("")
+	for c, bits := range constBits {
+		for o := 0; o < 64; o += 8 {
+			a.f("DATA rowConst%s<>+%d(SB)/8, $0x%08x%08x", i.name, c*64+o, bits, bits)
+		}
+	}
+	a.f("GLOBL rowConst%s<>(SB), RODATA|NOPTR, $%d", i.name, numConsts*64)
+}
+
+// layerRows emits the functions of norms, SwiGLU and softmax's backward pass.
+func (i rowISA) layerRows(a *asm) {
+	x, s, u := reg(vX), reg(vS), reg(vU)
+	dst, dst2, p0, p1, p2 := mem("DI"), mem("SI"), mem("BX"), mem("R8"), mem("R9")
+	loadS0 := func() { i.broadcast(a, rowS0, vS) }
+
 	i.rowFunc(a, "rowNorm", true, 4, loadS0, func() {
 		i.norm(a)
 		i.op(a, "VMOVUPS", x, dst)
@@ -278,15 +296,6 @@ func rows(a *asm, i rowISA) {
 		i.op(a, "VMOVUPS", x, dst)
 		i.op(a, "VMOVUPS", reg(vR), dst2)
 	}, nil)
-	i.dotBF16(a)
-	i.blockSums(a)
-	a.f("")
-	for c, bits := range constBits {
-		for o := 0; o < 64; o += 8 {
-			a.f("DATA rowConst%s<>+%d(SB)/8, $0x%08x%08x", i.name, c*64+o, bits, bits)
-		}
-	}
-	a.f("GLOBL rowConst%s<>(SB), RODATA|NOPTR, $%d", i.name, numConsts*64)
 }
 
 // norm sets vX to (p0*s0)*p1.
