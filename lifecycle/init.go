@@ -73,7 +73,8 @@ func Init(o InitOptions) (InitResult, error) {
 	if f.Base == "" {
 		f.Base = "smollm2-135m-instruct"
 	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, "data"), 0o755); err != nil {
+	undo, err := makeFolders(filepath.Join(o.Dir, "data"))
+	if err != nil {
 		return res, fmt.Errorf("init: %w", err)
 	}
 	if o.From == "" {
@@ -82,6 +83,7 @@ func Init(o InitOptions) (InitResult, error) {
 		err = res.fromFile(o, &f)
 	}
 	if err != nil {
+		undo()
 		return res, err
 	}
 	var b strings.Builder
@@ -96,6 +98,22 @@ func Init(o InitOptions) (InitResult, error) {
 	// What was written must be what Load accepts.
 	_, err = Load(res.Project, nil)
 	return res, err
+}
+
+// makeFolders makes a folder and those above it. undo takes away the ones that
+// were not there, as far as they are empty.
+func makeFolders(dir string) (undo func(), err error) {
+	var made []string
+	for d := dir; !fileExists(d) && filepath.Dir(d) != d; d = filepath.Dir(d) {
+		made = append(made, d)
+	}
+	return func() {
+		for _, d := range made {
+			if os.Remove(d) != nil {
+				return
+			}
+		}
+	}, os.MkdirAll(dir, 0o755)
 }
 
 // yamlText writes a text so that YAML reads it back as that text. Every JSON
@@ -211,7 +229,7 @@ func (res *InitResult) split(o InitOptions, items int, f *fill) error {
 	train, golden := filepath.Join(o.Dir, "data", "train.jsonl"), filepath.Join(o.Dir, "data", "golden.jsonl")
 	for _, p := range []string{train, golden} {
 		if fileExists(p) {
-			return fmt.Errorf("%s is there already: begin in another folder, or make the project file alone with --golden -1", p)
+			return fmt.Errorf("%s is there already: begin in another folder, or make the project file alone with --no-golden", p)
 		}
 	}
 	s, err := SplitGolden(SplitOptions{Data: o.From, Read: curate.Options{Format: o.Read.Format, Prompt: o.Read.Prompt, Completion: o.Read.Completion},

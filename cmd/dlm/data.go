@@ -19,9 +19,9 @@ type dataCheckCmd struct {
 	File     string  `arg:"" optional:"" help:"File to check (default: the project's data)."`
 	Base     string  `help:"Base model (default: the project's)." placeholder:"REF"`
 	Golden   string  `help:"Golden set to keep out (default: the project's)." placeholder:"FILE"`
-	MaxLen   int     `help:"Tokens an example may have (default: the project's, else the base's context)."`
+	MaxLen   int     `placeholder:"N" help:"Tokens an example may have (default: the project's, else the base's context)."`
 	Truncate bool    `help:"Accept truncated completions."`
-	Near     float64 `help:"Similarity to a golden prompt that refuses a row; 0 = 0.9, 1 = equal ones only."`
+	Near     float64 `placeholder:"SHARE" help:"Similarity to a golden prompt that refuses a row; 0 = 0.9, 1 = equal ones only."`
 	Preview  int     `default:"3" help:"Rows to show with their mask."`
 	Write    string  `help:"Write the rows that pass to this file, as JSONL." placeholder:"FILE"`
 }

@@ -61,7 +61,7 @@ type goldenSplitCmd struct {
 	Items  int     `default:"100" help:"How many."`
 	Out    string  `help:"Where the remaining rows go (default: the training file itself, which must be JSONL)." placeholder:"FILE"`
 	Seed   uint64  `default:"1" help:"Decides which."`
-	Near   float64 `help:"Rows this near to an item leave the training file too; 0 = 0.9."`
+	Near   float64 `placeholder:"SHARE" help:"Rows this near to an item leave the training file too; 0 = 0.9."`
 }
 
 func (c *goldenSplitCmd) Run(a *app) error {

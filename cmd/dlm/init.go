@@ -19,7 +19,8 @@ type initCmd struct {
 	Prompt     string `help:"Column of the prompt, for tables."`
 	Completion string `help:"Column of the completion, for tables."`
 	System     string `help:"System message for every row."`
-	Golden     int    `help:"Items to take out into the golden set; 0 = chosen, -1 = none."`
+	Golden     int    `placeholder:"N" help:"Items to take out into the golden set; 0 = chosen."`
+	NoGolden   bool   `help:"Take no golden set out of --from."`
 	Seed       uint64 `default:"1" help:"Decides which items go into the golden set."`
 	Preview    int    `default:"3" help:"Rows to show as the base will see them."`
 }
@@ -33,6 +34,9 @@ func (c *initCmd) Run(a *app) error {
 	base, err := c.base()
 	if err != nil {
 		return err
+	}
+	if c.NoGolden {
+		c.Golden = -1
 	}
 	r, err := lifecycle.Init(lifecycle.InitOptions{
 		Dir: c.Dir, Name: c.Name, Base: base, From: c.From, Golden: c.Golden, Seed: c.Seed, Author: author(),

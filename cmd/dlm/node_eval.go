@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -162,9 +163,11 @@ type keptSamples struct {
 	err error
 }
 
-// openSamples opens the file and reads what an earlier attempt finished.
+// openSamples opens the file to append to, and reads what an earlier attempt
+// finished.
 func openSamples(path string, resumed bool) (*keptSamples, []evals.DoneSample, error) {
 	var done []evals.DoneSample
+	whole := int64(0) // bytes of finished lines; what is behind them is asked again
 	if resumed {
 		data, err := os.ReadFile(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -173,13 +176,18 @@ func openSamples(path string, resumed bool) (*keptSamples, []evals.DoneSample, e
 		for _, line := range splitLines(data) {
 			var d evals.DoneSample
 			if json.Unmarshal(line, &d) != nil {
-				break // the last line of a process that was killed; asked again
+				break // written half by a process that was killed
 			}
-			done = append(done, d)
+			done, whole = append(done, d), whole+int64(len(line))+1
 		}
 	}
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
+		return nil, nil, err
+	}
+	_, serr := f.Seek(whole, io.SeekStart)
+	if err := errors.Join(f.Truncate(whole), serr); err != nil {
+		f.Close()
 		return nil, nil, err
 	}
 	return &keptSamples{f: f, w: bufio.NewWriter(f)}, done, nil
@@ -197,7 +205,7 @@ func splitLines(data []byte) (lines [][]byte) {
 }
 
 func (k *keptSamples) add(p evals.Progress) {
-	if k.err != nil {
+	if k.err != nil || p.Reused { // it stands in the file
 		return
 	}
 	line, err := json.Marshal(evals.DoneSample{Arm: p.Arm, Sample: p.Sample})

@@ -75,11 +75,11 @@ func readMessages(path string, stdin io.Reader) ([]dlm.Message, error) {
 // samplingFlags are the sampling settings of commands that generate.
 type samplingFlags struct {
 	MaxTokens         int      `default:"128" help:"Tokens at most."`
-	Temperature       float64  `help:"0 = greedy."`
-	TopK              int      `help:"Keep the K likeliest tokens; 0 = all."`
-	TopP              float64  `help:"Keep the likeliest tokens that hold this probability; 0 or 1 = all."`
-	MinP              float64  `help:"Drop tokens less likely than this share of the likeliest; 0 = none."`
-	RepetitionPenalty float64  `help:"Divide the logits of tokens already seen; 0 or 1 = off."`
+	Temperature       float64  `placeholder:"X" help:"0 = greedy."`
+	TopK              int      `placeholder:"K" help:"Keep the K likeliest tokens; 0 = all."`
+	TopP              float64  `placeholder:"X" help:"Keep the likeliest tokens that hold this probability; 0 or 1 = all."`
+	MinP              float64  `placeholder:"X" help:"Drop tokens less likely than this share of the likeliest; 0 = none."`
+	RepetitionPenalty float64  `placeholder:"X" help:"Divide the logits of tokens already seen; 0 or 1 = off."`
 	Seed              uint64   `help:"Seed of the random choices."`
 	Stop              []string `help:"Stop before this text; may be given several times." sep:"none"`
 }

@@ -145,7 +145,7 @@ func (d *Detection) decide(objects []object, o Options) error {
 		shown = append(shown[:12:12], fmt.Sprintf("and %d more", len(d.Fields)-12))
 	}
 	return d.refuse("has fields "+strings.Join(shown, ", ")+", none of which name a prompt and a completion",
-		"say which they are: data.prompt and data.completion in dlm.yaml, or rename them to prompt and completion")
+		"say which they are: --prompt and --completion of dlm init, data.prompt and data.completion in dlm.yaml, or rename them to prompt and completion")
 }
 
 // listFields names the fields of the first object that hold arrays.
