@@ -5,7 +5,8 @@ usage: order.py HF_DIR TRAIN.jsonl OUT.jsonl [--seed 1] [--epochs 1] [--batch-si
 
 Ids and masks come from transformers' tokenizer and the base's chat template (`make interop` checks that dlm's are the same); the
 order repeats `permutation` of dlm/engine/train: each example gets a key from SplitMix64 over (seed, epoch, example), and the epoch
-goes through them by key. A completion is its text and the end-of-turn token.
+goes through them by key. A completion is its text and the end-of-turn token;
+dlm also carries the newline that the template writes after it, one token a row, which counts in no loss.
 """
 import argparse
 import json
