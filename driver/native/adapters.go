@@ -81,7 +81,7 @@ func (n *Native) ImportAdapter(dir, out string) error {
 	if err := n.probe(a); err != nil {
 		return fmt.Errorf("adapter %s refused: %w", dir, err)
 	}
-	return a.Save(out, n.id)
+	return n.save(a, out)
 }
 
 // probe compares the last logits of a short prompt with and without the adapter.

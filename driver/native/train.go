@@ -65,7 +65,7 @@ func (n *Native) Train(ctx context.Context, job dlm.TrainJob, emit func(dlm.Trai
 	if err := n.probe(j.adapter); err != nil {
 		return dlm.TrainResult{}, fmt.Errorf("the trained adapter was not written: %w", err)
 	}
-	if err := j.adapter.Save(job.Out, n.id); err != nil {
+	if err := n.save(j.adapter, job.Out); err != nil {
 		return dlm.TrainResult{}, err
 	}
 	return dlm.TrainResult{

@@ -1,0 +1,18 @@
+package native
+
+import "dlm/engine/lora"
+
+// save writes an adapter's folder with what must travel with it (engine law 7):
+// the base's tokenizer and chat template, in the files that Hugging Face's
+// libraries read, so that the folder can be used where only the weights are.
+func (n *Native) save(a *lora.Adapter, dir string) error {
+	tok, config, err := n.tok.JSON()
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{"tokenizer.json": tok, "tokenizer_config.json": config}
+	if n.tmpl != nil {
+		files["chat_template.jinja"] = []byte(n.tmpl.Source())
+	}
+	return a.SaveWith(dir, n.id, files)
+}
