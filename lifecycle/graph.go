@@ -132,7 +132,7 @@ func (g *Graph) Plan(ctx context.Context) ([]Step, error) {
 		if s.Action == ActionSkip {
 			st.outputs[n.Name] = s.outputs
 			if n.After != nil {
-				if halted = n.After(ctx, s.outputs); halted != nil {
+				if halted = n.after(ctx, s.outputs); halted != nil {
 					s.Error = halted.Error()
 				}
 			}
@@ -176,7 +176,7 @@ func (g *Graph) Run(ctx context.Context) ([]Step, error) {
 			s.Outputs = append(s.Outputs, o.ID)
 		}
 		if err == nil && n.After != nil {
-			err = n.After(ctx, outputs)
+			err = n.after(ctx, outputs)
 		}
 		if err != nil {
 			s.Error = err.Error()
@@ -185,9 +185,6 @@ func (g *Graph) Run(ctx context.Context) ([]Step, error) {
 		steps = append(steps, s.Step)
 		if err != nil {
 			var h *Halt
-			if errors.As(err, &h) && h.Stage == "" {
-				h.Stage = n.Name
-			}
 			if errors.As(err, &h) || errors.Is(err, ErrStopped) {
 				return steps, err
 			}
@@ -196,6 +193,16 @@ func (g *Graph) Run(ctx context.Context) ([]Step, error) {
 		st.outputs[n.Name] = outputs
 	}
 	return steps, nil
+}
+
+// after calls After and writes the stage's name into its Halt.
+func (n *Node) after(ctx context.Context, outputs []dlm.Artifact) error {
+	err := n.After(ctx, outputs)
+	var h *Halt
+	if errors.As(err, &h) && h.Stage == "" {
+		h.Stage = n.Name
+	}
+	return err
 }
 
 func (g *Graph) observe(s Step, done bool) {

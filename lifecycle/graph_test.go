@@ -301,7 +301,7 @@ func TestGraphHalt(t *testing.T) {
 		t.Errorf("again: %s, %v", ran, err)
 	}
 	plan, err := b.planned()
-	if err != nil || len(plan) != 4 || plan[3].Action != ActionBlock {
+	if err != nil || len(plan) != 4 || plan[3].Action != ActionBlock || plan[3].Reason != "not reached: gate: fail" {
 		t.Errorf("plan: %v\n%s", err, reasons(plan))
 	}
 }

@@ -61,7 +61,8 @@ say "1. The plan: what this machine can do, and what the project will cost on it
 show doctor --plan "${settings[@]}"
 
 say "2. The base, asked once"
-show generate --system "$system" --user "$message" --max-tokens 64
+prompt generate --system "$system" --user "$message" --max-tokens 64
+"$DLM" generate --system "$system" --user "$message" --max-tokens 64 2>/dev/null | sed 's/^/  | /'
 echo "That is polite and useless: the desk's software needs {\"intent\": ..., \"name\": ..., \"car_brand\": ...} and nothing else,"
 echo "with this desk's own intents and slot names, which the base has never seen."
 
