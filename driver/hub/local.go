@@ -46,9 +46,14 @@ func checkGGUF(path string) error {
 	}
 	defer f.Close()
 	magic := make([]byte, 4)
-	if _, err := io.ReadFull(f, magic); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	n, err := io.ReadFull(f, magic)
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%s is empty; expected a GGUF file: pull or copy it again", path)
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("read %s: %w", path, err)
 	}
+	magic = magic[:n]
 	if string(magic) != "GGUF" {
 		return fmt.Errorf("%s is not a GGUF file (it starts with %q); expected a GGUF file or a folder with config.json and safetensors", path, magic)
 	}

@@ -39,7 +39,7 @@ func checkSpace(dir string, need int64) error {
 		}
 		at = up
 	}
-	free := uint64(st.Bavail) * uint64(st.Bsize)
+	free := uint64(st.Bavail) * uint64(st.Bsize) //nolint:unconvert // signed on some systems
 	if need > 0 && free < uint64(math.MaxInt64) && int64(free) < need {
 		return fmt.Errorf("the disk is full: %s needs %d MB more and has %d MB free; free some space or set DLM_CACHE to another disk, then pull again", dir, need>>20+1, free>>20)
 	}

@@ -141,7 +141,7 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 		stream:   newTextStream(r.StopStrings),
 		emit:     emit,
 	}
-	if r.Sampling.Penalizes() {
+	if r.Sampling.Penalises() {
 		s.history = sample.NewHistory(e.m.Config().Vocab)
 		s.history.Add(r.IDs...)
 	}

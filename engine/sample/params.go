@@ -33,8 +33,8 @@ func (p Params) Validate() error {
 	return nil
 }
 
-// Penalizes reports whether a repetition penalty is on, so that a [History] is needed.
-func (p Params) Penalizes() bool { return p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 }
+// Penalises reports whether a repetition penalty is on, so that a [History] is needed.
+func (p Params) Penalises() bool { return p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 }
 
 // Greedy reports whether the choice is the most likely token.
 func (p Params) Greedy() bool { return p.Temperature == 0 }

@@ -36,10 +36,10 @@ func New(x *kernel.Exec, vocab int) *Sampler {
 // prompt. h is the sequence's history; it may be nil when p has no penalty.
 func (s *Sampler) Pick(logits []float32, p Params, h *History, position int) (int32, error) {
 	scores := logits
-	if p.Penalizes() && h != nil {
+	if p.Penalises() && h != nil {
 		scores = s.scores[:len(logits)]
 		copy(scores, logits)
-		penalize(scores, h.ids, float32(p.RepetitionPenalty))
+		penalise(scores, h.ids, float32(p.RepetitionPenalty))
 	}
 	if p.Greedy() {
 		return s.argmax(scores)
@@ -51,8 +51,8 @@ func (s *Sampler) Pick(logits []float32, p Params, h *History, position int) (in
 	return s.draw(total * Uniform(p.Seed, p.Sequence, uint64(position))), nil
 }
 
-// penalize makes every token of ids less likely, once.
-func penalize(scores []float32, ids []int32, penalty float32) {
+// penalise makes every token of ids less likely, once.
+func penalise(scores []float32, ids []int32, penalty float32) {
 	for _, id := range ids {
 		if l := scores[id]; l < 0 {
 			scores[id] = l * penalty

@@ -55,10 +55,10 @@ func ParseGolden(name string, r io.Reader) ([]dlm.Item, error) {
 	)
 	for line := 1; ; line++ {
 		raw, err := readLine(br)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
 		}
-		last := err == io.EOF
+		last := errors.Is(err, io.EOF)
 		if line == 1 {
 			raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
 		}
@@ -95,7 +95,7 @@ func readLine(br *bufio.Reader) ([]byte, error) {
 		if len(line) > maxGoldenLine {
 			return nil, fmt.Errorf("line longer than %d MiB; is this JSON Lines (one object a line)?", maxGoldenLine>>20)
 		}
-		if err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return bytes.TrimRight(line, "\r\n"), err
 		}
 	}
@@ -264,7 +264,7 @@ func objectFields(raw []byte) (map[string]json.RawMessage, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	tok, err := dec.Token()
 	if err != nil {
-		return nil, fmt.Errorf("not JSON (%v): %s", err, excerpt(raw))
+		return nil, fmt.Errorf("not JSON (%w): %s", err, excerpt(raw))
 	}
 	if tok != json.Delim('{') {
 		return nil, fmt.Errorf("expected a JSON object, found %s", excerpt(raw))
@@ -273,12 +273,12 @@ func objectFields(raw []byte) (map[string]json.RawMessage, error) {
 	for dec.More() {
 		tok, err := dec.Token()
 		if err != nil {
-			return nil, fmt.Errorf("not JSON (%v): %s", err, excerpt(raw))
+			return nil, fmt.Errorf("not JSON (%w): %s", err, excerpt(raw))
 		}
 		key := tok.(string)
 		var v json.RawMessage
 		if err := dec.Decode(&v); err != nil {
-			return nil, fmt.Errorf("field %q: not JSON (%v)", key, err)
+			return nil, fmt.Errorf("field %q: not JSON (%w)", key, err)
 		}
 		if _, twice := fields[key]; twice {
 			return nil, fmt.Errorf("field %q: stands twice in the object; remove one", key)
@@ -286,7 +286,7 @@ func objectFields(raw []byte) (map[string]json.RawMessage, error) {
 		fields[key] = v
 	}
 	if _, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("not JSON (%v): %s", err, excerpt(raw))
+		return nil, fmt.Errorf("not JSON (%w): %s", err, excerpt(raw))
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, fmt.Errorf("more text after the object; expected one object a line: %s", excerpt(raw))

@@ -3,6 +3,7 @@ package evals
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,10 +31,10 @@ func parseRecorded(name string, r io.Reader) (map[string]string, error) {
 	br := bufio.NewReaderSize(r, 1<<16)
 	for line := 1; ; line++ {
 		raw, err := readLine(br)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
 		}
-		last := err == io.EOF
+		last := errors.Is(err, io.EOF)
 		if len(raw) > 0 {
 			var a struct {
 				ItemID     *string `json:"item_id"`
