@@ -21,9 +21,9 @@ type message struct {
 type line struct {
 	ID       string    `json:"id"`
 	Messages []message `json:"messages"`
-	Target   string    `json:"target"`
-	Tags     []string  `json:"tags"`
-	Cluster  string    `json:"cluster"`
+	Target   string    `json:"target,omitempty"`
+	Tags     []string  `json:"tags,omitempty"`
+	Cluster  string    `json:"cluster,omitempty"`
 }
 
 // files are the data files of each project and the rows that its README names.
