@@ -160,7 +160,9 @@ func (d *download) receive(resp *http.Response, cancel context.CancelCauseFunc, 
 		}
 	}()
 	if tag := resp.Header.Get("ETag"); strings.HasPrefix(tag, `"`) { // weak ones cannot guard a range
-		os.WriteFile(d.tagFile(), []byte(tag), 0o644)
+		if err := os.WriteFile(d.tagFile(), []byte(tag), 0o644); err != nil {
+			return diskError(d.tagFile(), err)
+		}
 	} else {
 		os.Remove(d.tagFile())
 	}
@@ -180,7 +182,7 @@ func (d *download) receive(resp *http.Response, cancel context.CancelCauseFunc, 
 		if n > 0 {
 			d.progress(d.f.path, at, d.f.size)
 		}
-		if rerr == io.EOF {
+		if errors.Is(rerr, io.EOF) {
 			break
 		}
 		if rerr != nil {
