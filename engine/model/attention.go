@@ -80,9 +80,11 @@ func (a *blockArena) add(pl *planner, use string) {
 func (p *Pass) attend(ly int, a *activations, dst []float32) {
 	p.placeKeys(ly, a)
 	p.planTasks()
-	p.m.x.Run(len(p.att.tasks), func(t, worker int) {
-		p.attendTask(&p.att.tasks[t], a, dst, &p.att.workers[worker])
-	})
+	p.parallel(len(p.att.tasks), p.tasks.attend, job{a: a, v: dst})
+}
+
+func (p *Pass) attendTask(t, worker int) {
+	p.attendRows(&p.att.tasks[t], p.job.a, p.job.v, &p.att.workers[worker])
 }
 
 // placeKeys writes the rows' keys and values into their blocks.
@@ -101,18 +103,21 @@ func (p *Pass) placeKeys(ly int, a *activations) {
 			s.keys, s.values = append(s.keys, k), append(s.values, v)
 		}
 	}
-	d, x := p.m.cfg.HeadDim, p.m.x
-	x.Run(len(p.segs)*kv, func(t, _ int) {
-		seg, h := t/kv, t%kv
-		lo, n, pos := p.segmentRow(seg), len(p.segs[seg].IDs), p.segs[seg].Start
-		for done := 0; done < n; {
-			b, slot := (pos+done)/BlockLen, (pos+done)%BlockLen
-			take := min(BlockLen-slot, n-done)
-			x.PutColumns(s.keys[t][b], slot, headRows(a.k, lo+done, take, h*d, d))
-			x.PutRows(s.values[t][b], slot, headRows(a.v, lo+done, take, h*d, d))
-			done += take
-		}
-	})
+	p.parallel(len(p.segs)*kv, p.tasks.place, job{a: a})
+}
+
+// placeTask writes the rows of one segment and key-value head.
+func (p *Pass) placeTask(t, _ int) {
+	s, kv, d, x := &p.att, p.m.cfg.KVHeads, p.m.cfg.HeadDim, p.m.x
+	seg, h := t/kv, t%kv
+	a, lo, n, pos := p.job.a, p.segmentRow(seg), len(p.segs[seg].IDs), p.segs[seg].Start
+	for done := 0; done < n; {
+		b, slot := (pos+done)/BlockLen, (pos+done)%BlockLen
+		take := min(BlockLen-slot, n-done)
+		x.PutColumns(s.keys[t][b], slot, headRows(a.k, lo+done, take, h*d, d))
+		x.PutRows(s.values[t][b], slot, headRows(a.v, lo+done, take, h*d, d))
+		done += take
+	}
 }
 
 // segmentRow returns the first row of a segment.
@@ -142,13 +147,13 @@ func (p *Pass) planTasks() {
 	}
 }
 
-// attendTask walks the key blocks in order, keeping a running maximum m and sum
+// attendRows walks the key blocks in order, keeping a running maximum m and sum
 // l of each row (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
 // arXiv 2205.14135, algorithm 1):
 //
 //	m' = max(m, max s);  w = exp(s - m');  f = exp(m - m')
 //	l' = l f + Σ w;      o' = o f + bf16(w) v
-func (p *Pass) attendTask(t *attentionTask, a *activations, dst []float32, w *attentionTiles) {
+func (p *Pass) attendRows(t *attentionTask, a *activations, dst []float32, w *attentionTiles) {
 	cfg, x := &p.m.cfg, p.m.x
 	d, heads := cfg.HeadDim, cfg.Heads
 	kvIndex := t.seg*cfg.KVHeads + t.head/(heads/cfg.KVHeads)

@@ -45,10 +45,12 @@ func planBackwardTiles(pl *planner, use string, d int) backwardTiles {
 func (p *Pass) attendBackward(a *activations, datt []float32) {
 	kv := p.m.cfg.KVHeads
 	clear(p.bwd.dq)
-	p.m.x.Run(len(p.segs)*kv, func(t, worker int) {
-		seg, h := t/kv, t%kv
-		p.attendBackwardHead(a, datt, seg, h, &p.att.bwd[worker])
-	})
+	p.parallel(len(p.segs)*kv, p.tasks.attendBack, job{a: a, v: datt})
+}
+
+func (p *Pass) attendBackTask(t, worker int) {
+	kv := p.m.cfg.KVHeads
+	p.attendBackwardHead(p.job.a, p.job.v, t/kv, t%kv, &p.att.bwd[worker])
 }
 
 func (p *Pass) attendBackwardHead(a *activations, datt []float32, seg, kvHead int, w *backwardTiles) {

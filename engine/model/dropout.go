@@ -13,18 +13,22 @@ func (p *Pass) dropped(xo kernel.Operand, r run, lo *LoRA, ly int, mod Module) k
 		return rows
 	}
 	out := reshape(p.fwd.drop, rows.Rows, rows.Cols)
-	p.m.x.Run(rows.Rows, func(i, _ int) {
-		key := p.dropKey(p.rows[r.lo+i], lo, ly, mod)
-		for c := range rows.Cols {
-			m := lo.keep(key, c)
-			if rows.Mode == kernel.F32 {
-				out.F[i*out.Stride+c] = rows.F[i*rows.Stride+c] * m
-			} else {
-				out.B[i*out.Stride+c] = kernel.BF16FromF32(kernel.F32FromBF16(rows.B[i*rows.Stride+c]) * m)
-			}
-		}
-	})
+	p.parallel(rows.Rows, p.tasks.drop, job{o: rows, o2: out, r: r, lo: lo, ly: ly, mod: mod})
 	return out
+}
+
+func (p *Pass) dropTask(i, _ int) {
+	j := &p.job
+	rows, out := &j.o, &j.o2
+	key := p.dropKey(p.rows[j.r.lo+i], j.lo, j.ly, j.mod)
+	for c := range rows.Cols {
+		m := j.lo.keep(key, c)
+		if rows.Mode == kernel.F32 {
+			out.F[i*out.Stride+c] = rows.F[i*rows.Stride+c] * m
+		} else {
+			out.B[i*out.Stride+c] = kernel.BF16FromF32(kernel.F32FromBF16(rows.B[i*rows.Stride+c]) * m)
+		}
+	}
 }
 
 func (p *Pass) dropKey(row rowInfo, lo *LoRA, ly int, mod Module) uint64 {

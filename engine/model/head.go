@@ -25,6 +25,7 @@ type headScratch struct {
 	n      kernel.Operand // [rows, C]
 	logits []float32      // [rows, V]
 	lse    []float32      // [rows]
+	logp   []float32      // [rows], where nobody wants them
 	dlog   kernel.Operand // [rows, V]
 	dn, dx []float32      // [rows, C]
 	pick   []int
@@ -35,7 +36,7 @@ func planHead(pl *planner, c weights.Config, n int, train bool) headScratch {
 	rows := min(n, max(8, min(256, headBytes/(4*c.Vocab))))
 	h := headScratch{
 		rows: rows, x: pl.f32(use, rows*c.Hidden), rstd: pl.f32(use, rows), n: pl.operand(use, rows, c.Hidden),
-		logits: pl.f32(use, rows*c.Vocab), lse: pl.f32(use, rows), pick: make([]int, 0, rows),
+		logits: pl.f32(use, rows*c.Vocab), lse: pl.f32(use, rows), logp: pl.f32(use, rows), pick: make([]int, 0, rows),
 	}
 	if train {
 		h.dlog = pl.operand(use, rows, c.Vocab)
@@ -93,9 +94,8 @@ func (p *Pass) headBackward(targets []Target, dlogp []float32) {
 		return
 	}
 	clear(p.bwd.dx[:p.n*p.m.cfg.Hidden])
-	dst := make([]float32, p.head.rows)
 	p.eachChunk(targets, func(chunk []Target, at int) {
-		p.chunkLogProbs(dst, chunk)
+		p.chunkLogProbs(p.head.logp, chunk)
 		p.chunkBackward(chunk, dlogp[at:])
 	})
 }
@@ -110,18 +110,31 @@ func (p *Pass) eachChunk(targets []Target, f func(chunk []Target, at int)) {
 // chunkLogProbs leaves the chunk's logits in p.head.logits and the log of their
 // summed exponentials in p.head.lse.
 func (p *Pass) chunkLogProbs(dst []float32, chunk []Target) {
-	h, v := &p.head, p.m.cfg.Vocab
+	h := &p.head
 	h.pick = h.pick[:0]
 	for _, t := range chunk {
 		h.pick = append(h.pick, t.Row)
 	}
 	p.project(h.logits, h.pick)
-	p.m.x.Run(len(chunk), func(i, _ int) {
-		row := h.logits[i*v : (i+1)*v]
-		lse := p.m.logSumExp(row)
-		h.lse[i] = float32(lse)
-		dst[i] = float32(float64(row[chunk[i].ID]) - lse)
-	})
+	p.parallel(len(chunk), p.tasks.logp, job{v: dst, chunk: chunk})
+}
+
+func (p *Pass) logpTask(i, _ int) {
+	h, v := &p.head, p.m.cfg.Vocab
+	row := h.logits[i*v : (i+1)*v]
+	lse := p.m.logSumExp(row)
+	h.lse[i] = float32(lse)
+	p.job.v[i] = float32(float64(row[p.job.chunk[i].ID]) - lse)
+}
+
+// dlogitTask turns one row of logits into their gradient.
+func (p *Pass) dlogitTask(i, _ int) {
+	h, x, v := &p.head, p.m.x, p.m.cfg.Vocab
+	row, dlogp := h.logits[i*v:(i+1)*v], p.job.w[i]
+	x.ExpSub(row, row, h.lse[i])
+	x.Scale(row, -dlogp)
+	row[p.job.chunk[i].ID] += dlogp
+	x.RoundRows(h.dlog.Slice(i, i+1), row, v)
 }
 
 // chunkBackward adds to p.bwd.dx. With logp = logit[id] - log Σ exp(logit):
@@ -130,13 +143,7 @@ func (p *Pass) chunkLogProbs(dst []float32, chunk []Target) {
 func (p *Pass) chunkBackward(chunk []Target, dlogp []float32) {
 	h, x, v, c := &p.head, p.m.x, p.m.cfg.Vocab, p.m.cfg.Hidden
 	n := len(chunk)
-	x.Run(n, func(i, _ int) {
-		row := h.logits[i*v : (i+1)*v]
-		x.ExpSub(row, row, h.lse[i])
-		x.Scale(row, -dlogp[i])
-		row[chunk[i].ID] += dlogp[i]
-		x.RoundRows(h.dlog.Slice(i, i+1), row, v)
-	})
+	p.parallel(n, p.tasks.dlogit, job{w: dlogp, chunk: chunk})
 	dn, part := h.dn[:n*c], h.dx[:n*c]
 	clear(dn)
 	// MatMul(logits, n, head). One chain over the whole vocabulary would lose the

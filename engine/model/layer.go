@@ -18,12 +18,27 @@ func (p *Pass) Forward(segs []Segment) error {
 
 // embed writes the tokens' embeddings into the residual, p.hid [N, C].
 func (p *Pass) embed() {
-	c := p.m.cfg.Hidden
-	p.m.x.Run(p.n, func(i, _ int) {
-		r := p.rows[i]
-		seg := &p.segs[r.seg]
-		p.m.embed.RowF32(int(seg.IDs[r.pos-seg.Start]), p.hid[i*c:(i+1)*c])
-	})
+	p.parallel(p.n, p.tasks.embed, job{})
+}
+
+func (p *Pass) embedTask(i, _ int) {
+	r, c := p.rows[i], p.m.cfg.Hidden
+	seg := &p.segs[r.seg]
+	p.m.embed.RowF32(int(seg.IDs[r.pos-seg.Start]), p.hid[i*c:(i+1)*c])
+}
+
+// turnTask turns one row of q and k by its position, back in the backward pass.
+func (p *Pass) turnTask(i, _ int) {
+	j, cfg := &p.job, &p.m.cfg
+	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
+	q, k, pos := j.v[i*qDim:(i+1)*qDim], j.w[i*kvDim:(i+1)*kvDim], p.rows[i].pos
+	if j.backward {
+		p.m.rope.backward(q, pos)
+		p.m.rope.backward(k, pos)
+		return
+	}
+	p.m.rope.forward(q, pos)
+	p.m.rope.forward(k, pos)
 }
 
 // attentionForward: x2 = x + o_proj(attention(norm(x))), from p.hid into p.hid.
@@ -39,10 +54,7 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	p.linearForward(ly, QProj, q32, n1, a, false)
 	p.linearForward(ly, KProj, k32, n1, a, false)
 	p.linearForward(ly, VProj, v32, n1, a, false)
-	x.Run(n, func(i, _ int) {
-		p.m.rope.forward(q32[i*qDim:(i+1)*qDim], p.rows[i].pos)
-		p.m.rope.forward(k32[i*kvDim:(i+1)*kvDim], p.rows[i].pos)
-	})
+	p.parallel(n, p.tasks.turn, job{v: q32, w: k32})
 	x.Round(a.q.Slice(0, n), q32, qDim)
 	x.Round(a.k.Slice(0, n), k32, kvDim)
 	x.Round(a.v.Slice(0, n), v32, kvDim)
@@ -64,10 +76,7 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 	datt := b.dwide[:n*qDim]
 	p.linearBackward(ly, OProj, datt, dy, a.att.Slice(0, n), a, false) // linearForward(OProj, hid, att)
 	p.attendBackward(a, datt)                                          // attend(q, k, v)
-	x.Run(n, func(i, _ int) {                                          // rope.forward(q), rope.forward(k)
-		p.m.rope.backward(b.dq[i*qDim:(i+1)*qDim], p.rows[i].pos)
-		p.m.rope.backward(b.dk[i*kvDim:(i+1)*kvDim], p.rows[i].pos)
-	})
+	p.parallel(n, p.tasks.turn, job{v: b.dq, w: b.dk, backward: true})      // turn(q32, k32)
 	var dn []float32
 	if ly > 0 {
 		dn = b.dnorm[:n*c]

@@ -24,7 +24,7 @@ func (p *Pass) linearForward(ly int, mod Module, dst []float32, xo kernel.Operan
 		h32 := p.fwd.h32[:(r.hi-r.lo)*lo.Rank]
 		h := a.hidden(mod, lo.Rank, r.lo, r.hi)
 		x.MatMul(h32, lo.Rank, p.dropped(xo, r, lo, ly, mod), lo.A, false)
-		scaleRows(x, h32, lo.Scale)
+		p.scaleRows(h32, lo.Scale)
 		x.Round(h, h32, lo.Rank)
 		x.MatMul(dst[r.lo*lin.out:], lin.out, h, lo.B, true)
 	}
@@ -49,11 +49,11 @@ func (p *Pass) linearBackward(ly int, mod Module, dx []float32, dy, xo kernel.Op
 		dh32 := p.bwd.dh32[:rows*rank]
 		if lo.GradBT != nil { // MatMul(dst, out, h, lo.B): dBᵀ += hᵀ dy
 			h32 := p.bwd.h32[:rows*rank]
-			widen(x, h32, a.hidden(mod, rank, r.lo, r.hi))
+			p.widen(h32, a.hidden(mod, rank, r.lo, r.hi))
 			x.OuterAccum(lo.GradBT, lin.out, h32, rank, rank, dyr)
 		}
 		x.MatMulT(dh32, rank, dyr, lo.B, 0, lin.out, false) // the same line: dh = dy B
-		scaleRows(x, dh32, lo.Scale)                        // scaleRows(h32, Scale)
+		p.scaleRows(dh32, lo.Scale)                         // scaleRows(h32, Scale)
 		if lo.GradA != nil {                                // MatMul(h32, R, x, lo.A): dA += dhᵀ x
 			x.OuterAccum(lo.GradA, lin.in, dh32, rank, rank, p.dropped(xo, r, lo, ly, mod))
 		}
@@ -76,16 +76,18 @@ func (p *Pass) inputGradient(ly int, mod Module, dx []float32, dh kernel.Operand
 	rows := r.hi - r.lo
 	din := p.bwd.din[:rows*in]
 	x.MatMulT(din, in, dh, lo.A, 0, lo.Rank, false)
-	x.Run(rows, func(i, _ int) {
-		row := p.rows[r.lo+i]
-		key := p.dropKey(row, lo, ly, mod)
-		d, s := dx[i*in:(i+1)*in], din[i*in:(i+1)*in]
-		for c := range d {
-			if m := lo.keep(key, c); m != 0 {
-				d[c] += float32(s[c] * m)
-			}
+	p.parallel(rows, p.tasks.dropGrad, job{v: dx, w: din, r: r, lo: lo, ly: ly, mod: mod, in: in})
+}
+
+func (p *Pass) dropGradTask(i, _ int) {
+	j := &p.job
+	key := p.dropKey(p.rows[j.r.lo+i], j.lo, j.ly, j.mod)
+	d, s := j.v[i*j.in:(i+1)*j.in], j.w[i*j.in:(i+1)*j.in]
+	for c := range d {
+		if m := j.lo.keep(key, c); m != 0 {
+			d[c] += float32(s[c] * m)
 		}
-	})
+	}
 }
 
 // lora returns the run's adapter for a projection, nil when there is none.
@@ -117,36 +119,44 @@ func reshape(o kernel.Operand, rows, cols int) kernel.Operand {
 }
 
 func (p *Pass) addBias(dst []float32, bias []float32) {
-	n := len(bias)
-	p.m.x.Run(p.n, func(i, _ int) {
-		row := dst[i*n : (i+1)*n]
-		for c, b := range bias {
-			row[c] += b
-		}
-	})
+	p.parallel(p.n, p.tasks.bias, job{v: dst, w: bias})
+}
+
+func (p *Pass) biasTask(i, _ int) {
+	bias := p.job.w
+	row := p.job.v[i*len(bias) : (i+1)*len(bias)]
+	for c, b := range bias {
+		row[c] += b
+	}
 }
 
 const scaleChunk = 4096
 
-func scaleRows(x *kernel.Exec, v []float32, s float32) {
-	if s == 1 {
-		return
+// scaleRows multiplies v by s.
+func (p *Pass) scaleRows(v []float32, s float32) {
+	if s != 1 {
+		p.parallel((len(v)+scaleChunk-1)/scaleChunk, p.tasks.scale, job{v: v, s: s})
 	}
-	x.Run((len(v)+scaleChunk-1)/scaleChunk, func(t, _ int) {
-		x.Scale(v[t*scaleChunk:min(len(v), (t+1)*scaleChunk)], s)
-	})
+}
+
+func (p *Pass) scaleTask(t, _ int) {
+	v := p.job.v
+	p.m.x.Scale(v[t*scaleChunk:min(len(v), (t+1)*scaleChunk)], p.job.s)
 }
 
 // widen turns an operand into f32, dst [Rows, Cols] without gaps.
-func widen(x *kernel.Exec, dst []float32, o kernel.Operand) {
-	x.Run(o.Rows, func(i, _ int) {
-		d := dst[i*o.Cols : (i+1)*o.Cols]
-		if o.Mode == kernel.F32 {
-			copy(d, o.F[i*o.Stride:])
-			return
-		}
-		for c, b := range o.B[i*o.Stride : i*o.Stride+o.Cols] {
-			d[c] = kernel.F32FromBF16(b)
-		}
-	})
+func (p *Pass) widen(dst []float32, o kernel.Operand) {
+	p.parallel(o.Rows, p.tasks.widen, job{v: dst, o: o})
+}
+
+func (p *Pass) widenTask(i, _ int) {
+	o := &p.job.o
+	d := p.job.v[i*o.Cols : (i+1)*o.Cols]
+	if o.Mode == kernel.F32 {
+		copy(d, o.F[i*o.Stride:])
+		return
+	}
+	for c, b := range o.B[i*o.Stride : i*o.Stride+o.Cols] {
+		d[c] = kernel.F32FromBF16(b)
+	}
 }

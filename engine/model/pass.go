@@ -16,10 +16,12 @@ type Pass struct {
 	max   int // rows
 	step  int // optimiser step, for dropout masks
 
-	n    int       // rows of the last Forward
-	segs []Segment // of the last Forward
-	rows []rowInfo // [N]
-	runs []run     // rows that share an adapter
+	n     int       // rows of the last Forward
+	segs  []Segment // of the last Forward
+	job   job       // arguments of the task at hand
+	tasks taskFuncs
+	rows  []rowInfo // [N]
+	runs  []run     // rows that share an adapter
 
 	acts []activations // one per layer when training, else one
 	hid  []float32     // [N, C] residual after the last layer
@@ -123,6 +125,7 @@ func (m *Model) NewPass(maxTokens, rank int, train bool) *Pass {
 	pl := &planner{mode: m.mode, bytes: map[string]int64{}}
 	p.plan(pl, m.cfg, maxTokens, rank, train, m.x.Threads())
 	p.rows = make([]rowInfo, 0, maxTokens)
+	p.bindTasks()
 	return p
 }
 

@@ -1,0 +1,43 @@
+package model_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"dlm/engine/kernel"
+	"dlm/engine/model"
+)
+
+// TestStepAllocatesNothing holds engine law 5: forward, log-probabilities and
+// backward of a pass that has run once before take no memory.
+func TestStepAllocatesNothing(t *testing.T) {
+	g := readGolden(t, filepath.Join(tinyDir, "llama-tied/golden.json"))
+	m := load(t, filepath.Join(tinyDir, "llama-tied"), kernel.BF16, 2)
+	ad := loadPEFT(t, filepath.Join(tinyDir, "llama-tied/adapter"), m, true)
+	for _, lo := range ad.loras {
+		lo.Dropout, lo.Seed = 0.1, 1
+	}
+	var segs []model.Segment
+	var targets []model.Target
+	row := 0
+	for i, r := range g.SFT.Rows {
+		segs = append(segs, model.Segment{IDs: r.IDs, Adapter: ad, Example: i})
+		targets = append(targets, model.Target{Row: row, ID: r.IDs[1]})
+		row += len(r.IDs)
+	}
+	p := m.NewPass(row, 4, true)
+	logps, dlogp := make([]float32, len(targets)), make([]float32, len(targets))
+	step := func() {
+		if err := p.Forward(segs); err != nil {
+			t.Fatal(err)
+		}
+		p.LogProbs(logps, targets)
+		p.LogProbsGrad(logps, targets, dlogp)
+		p.Backward(nil, nil)
+		p.Backward(targets, dlogp)
+	}
+	step()
+	if n := testing.AllocsPerRun(3, step); n > 0 {
+		t.Errorf("a step allocates %v times", n)
+	}
+}
