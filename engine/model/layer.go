@@ -76,7 +76,7 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 	datt := b.dwide[:n*qDim]
 	p.linearBackward(ly, OProj, datt, dy, a.att.Slice(0, n), a, false) // linearForward(OProj, hid, att)
 	p.attendBackward(a, datt)                                          // attend(q, k, v)
-	p.parallel(n, p.tasks.turn, job{v: b.dq, w: b.dk, backward: true})      // turn(q32, k32)
+	p.parallel(n, p.tasks.turn, job{v: b.dq, w: b.dk, backward: true}) // turn(q32, k32)
 	var dn []float32
 	if ly > 0 {
 		dn = b.dnorm[:n*c]
