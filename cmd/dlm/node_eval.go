@@ -41,18 +41,17 @@ func (l *pipeline) baselinesNode() lifecycle.Node {
 	ps["arms"] = fmt.Sprint(l.p.Eval.Arms)
 	return lifecycle.Node{
 		Name: "baselines", Code: stageCode, Inputs: inputs, Params: ps,
+		Estimate: func(ctx context.Context, _ []dlm.Parent) (lifecycle.Estimate, error) {
+			_, arms, err := l.baselineArms(specs)
+			if err != nil {
+				return lifecycle.Estimate{}, err
+			}
+			return l.estimateArms(ctx, arms)
+		},
 		Do: func(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact, error) {
-			ix, err := evals.NewIndex(l.rows)
+			ix, arms, err := l.baselineArms(specs)
 			if err != nil {
 				return nil, err
-			}
-			var arms []evals.Arm
-			for _, s := range specs {
-				arm, err := evals.NewArm(s, ix)
-				if err != nil {
-					return nil, err
-				}
-				arms = append(arms, arm)
 			}
 			rep, err := l.evaluate(ctx, j, arms)
 			if err != nil {
@@ -69,6 +68,23 @@ func (l *pipeline) baselinesNode() lifecycle.Node {
 	}
 }
 
+// baselineArms makes the arms over an index of the training rows.
+func (l *pipeline) baselineArms(specs []evals.ArmSpec) (*evals.Index, []evals.Arm, error) {
+	ix, err := evals.NewIndex(l.rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	var arms []evals.Arm
+	for _, s := range specs {
+		arm, err := evals.NewArm(s, ix)
+		if err != nil {
+			return nil, nil, err
+		}
+		arms = append(arms, arm)
+	}
+	return ix, arms, nil
+}
+
 // evalNode answers the golden set through one adapter and sets it beside the
 // baselines. The adapter is given, or the one that the train stage makes.
 func (l *pipeline) evalNode(adapter lifecycle.Input) lifecycle.Node {
@@ -78,6 +94,9 @@ func (l *pipeline) evalNode(adapter lifecycle.Input) lifecycle.Node {
 		Inputs: []lifecycle.Input{
 			{Role: "base", ID: l.base.ID}, {Role: "golden", ID: l.golden.ID}, adapter,
 			{Role: "baselines", From: "baselines", Kind: dlm.KindReport},
+		},
+		Estimate: func(ctx context.Context, _ []dlm.Parent) (lifecycle.Estimate, error) {
+			return l.estimateArms(ctx, []evals.Arm{evals.AdapterArm("adapter", "", "")})
 		},
 		Do: func(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact, error) {
 			art, err := j.Input(ctx, "adapter")

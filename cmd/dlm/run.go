@@ -129,12 +129,17 @@ func (l *pipeline) dryRun(nodes []lifecycle.Node) error {
 		return err
 	}
 	l.a.finish(map[string]any{"steps": steps}, func() {
+		total, peak := 0.0, int64(0)
 		for _, s := range steps {
 			l.a.printf("%-10s %-7s %s", s.Stage, s.Action, s.Reason)
 			if e := s.Estimate; e != nil {
 				l.a.printf("  (about %s, peak memory %s; %s)", duration(e.Seconds), byteSize(e.PeakBytes), e.Note)
+				total, peak = total+e.Seconds, max(peak, e.PeakBytes)
 			}
 			l.a.printf("\n")
+		}
+		if total > 0 {
+			l.a.printf("in all about %s, peak memory %s\n", duration(total), byteSize(peak))
 		}
 	})
 	return nil

@@ -80,7 +80,7 @@ func (n *Native) BenchTrain(ctx context.Context, b TrainBench) (TrainBenchResult
 	}
 	r.Loss = loss.SFT(0, logps) / float64(len(targets))
 	r.TokensPerSecond = throughput(r.StepSeconds, b.Batch*b.Seq)
-	r.PeakRSS = peakRSS()
+	r.PeakRSS = PeakBytes()
 	r.PlannedBytes = model.PassBytes(n.m.Config(), n.m.Mode(), micro*b.Seq, b.Rank, true, n.Threads())
 	r.PlannedBytes["weights"] = n.m.Bytes()
 	return r, nil
@@ -117,8 +117,8 @@ func throughput(steps []float64, tokens int) float64 {
 	return float64(tokens*len(steps)) / total
 }
 
-// peakRSS is the process's largest resident set in bytes, 0 where unknown.
-func peakRSS() int64 {
+// PeakBytes is the process's largest resident set in bytes, 0 where unknown.
+func PeakBytes() int64 {
 	fields := strings.Fields(procLine("self/status", "VmHWM"))
 	if len(fields) == 0 {
 		return 0
