@@ -29,7 +29,7 @@ type line struct {
 // files are the data files of each project and the rows that its README names.
 var files = map[string]map[string]int{
 	"claims-desk": {
-		"train.jsonl": 1200, "held.jsonl": 100, "golden.jsonl": 200, "quick-train.jsonl": 400, "quick-golden.jsonl": 80,
+		"train.jsonl": 1200, "train-more.jsonl": 1200, "held.jsonl": 100, "golden.jsonl": 200, "quick-train.jsonl": 400, "quick-golden.jsonl": 80,
 		"planted.jsonl": 11, "shifted.jsonl": 200, "new_messages.jsonl": 6,
 	},
 	"bank-support": {

@@ -19,7 +19,7 @@ SOURCE_SHA256 = {"train": "290eb53eadb0d6d6dc986bc870b8600b1f66c64dbd76f677761ec
                  "dev": "235d9cf0571b64da28de5f4964a665744fd8d9486e8e45a7ce136f3f7e58efdd"}
 SYSTEM = "File the customer's message as one JSON record."
 SEED = "claims-desk-1"
-TRAIN, HELD, GOLDEN = 1200, 100, 200  # rows
+TRAIN, HELD, MORE, GOLDEN = 1200, 100, 1200, 200  # rows
 QUICK_TRAIN, QUICK_GOLDEN = 400, 80
 NEAR = 0.9  # golden items this similar to any training message (Jaccard of character trigrams) are left out
 
@@ -167,6 +167,7 @@ def main():
     print(f"dev: {len(dev)} distinct messages, {len(golden)} fit for the golden set; left out {dict(why_dev)}")
     write(out, "train.jsonl", ordered[:TRAIN])
     write(out, "held.jsonl", ordered[TRAIN:TRAIN + HELD])
+    write(out, "train-more.jsonl", ordered[TRAIN + HELD:TRAIN + HELD + MORE])
     write(out, "golden.jsonl", golden[:GOLDEN])
     write(out, "quick-train.jsonl", ordered[:QUICK_TRAIN])
     write(out, "quick-golden.jsonl", golden[:QUICK_GOLDEN])
