@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,8 +72,8 @@ func (p *pool) run(tasks int, f func(task, worker int)) {
 	}
 	p.drain(0)
 	for spins := 0; p.done.Load() != int64(tasks); spins++ {
-		if relax(); spins > 1<<14 {
-			runtime.Gosched() // a worker lost its CPU: let it have ours
+		if relax(); spins > 1<<12 {
+			yield() // a worker lost its CPU: let it have ours
 		}
 	}
 	p.f = nil
