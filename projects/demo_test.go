@@ -17,7 +17,8 @@ import (
 )
 
 // update writes a project's expected_stdout.txt from what a demo printed on
-// standard output: go test ./projects -run Expected -update claims-desk=demo.log
+// standard output, and the parts of it that READMEs show; with "." only these:
+// go test ./projects -run "Expected|Recorded" -update claims-desk=demo.log
 var update = flag.String("update", "", "PROJECT=LOG: write expected_stdout.txt from a demo's standard output")
 
 const (
@@ -98,7 +99,7 @@ func edit(t *testing.T, dir string, pairs ...string) {
 	}
 	s := string(raw)
 	for i := 0; i < len(pairs); i += 2 {
-		re := regexp.MustCompile(`(?m)^` + pairs[i] + `\b.*$`)
+		re := regexp.MustCompile(`(?m)^` + pairs[i] + `.*$`)
 		if !re.MatchString(s) {
 			t.Fatalf("%s has no line %q", file, pairs[i])
 		}
@@ -146,10 +147,10 @@ func tinyProject(t *testing.T, project string) string {
 		rewrite(t, dir, "golden.jsonl", 60, nil)
 		return dir
 	}
-	// One answer for every message: what even this base learns in sixty steps,
+	// One answer for every message: what even this base learns in eighty steps,
 	// so that the gate passes, and the planted worse adapter's fails.
 	const same, other = `{"intent": "contentonly", "name": "mohan"}`, `{"intent": "thankyou"}`
-	edit(t, dir, "base:", "base: "+base, "  lr:", "  lr: 2e-2", "  epochs:", "  max_steps: 60\n  epochs: 1", "  max_drop:", "  max_drop: 10pp")
+	edit(t, dir, "base:", "base: "+base, "  lr:", "  lr: 2e-2", "  epochs:", "  max_steps: 80\n  epochs: 1", "  max_drop:", "  max_drop: 25pp")
 	answer := func(text string) func(int, *line) {
 		return func(_ int, l *line) { l.Messages[2].Content = text }
 	}

@@ -43,10 +43,10 @@ var (
 	wholeLines = rules(
 		`^dlm \S+, go.*$`, "dlm <version>",
 		`^(processor|threads|memory|kernels|base|memory:) .*$`, "$1 <machine>",
-		`^(\s*)-> .*$`, "$1-> <answer>",
-		`^  \| .*$`, "  | <answer>",
-		`^  (fixed |broken) .*$`, "  $1 <message>",
-		`^         (target   |candidate|baseline ) .*$`, "         $1 <answer>",
+		`^(\s*)->.*$`, "$1-> <answer>",
+		`^  \|.*$`, "  | <answer>",
+		`^  (fixed|broken)\b.*$`, "  $1 <message>",
+		`^         (target|candidate|baseline)\b.*$`, "         $1 <answer>",
 		`^\s+\d+\s+-?\d+\.\d+  ".*"$`, "  <token>",
 		`^\[\[.*\]\]⏎$`, "[[<completion>]]⏎",
 	)
@@ -62,7 +62,7 @@ var (
 
 	figures = rules(
 		`<1 ms`, "0 ms",
-		`(^|[\s\[(=])[-+]?\d+(\.\d+)?(e[-+]?\d+)?`, "$1<n>",
+		`(^|[\s\[(=*])[-+]?\d+(\.\d+)?(e[-+]?\d+)?`, "$1<n>",
 		`<n> min <n> s`, "<time>",
 		`<n> (ms|s|h)\b`, "<time>",
 		`<n> ([KMG]iB|B)\b`, "<size>",
@@ -117,6 +117,7 @@ var sizeOnly = rules(
 	`\b(zero-shot|few-shot-4|nearest-copy|linear) on record`, "<arm> on record",
 	`against (zero-shot|few-shot-4|nearest-copy|linear)\b`, "against <arm>",
 	`–`, "<n> [<n>, <n>]",
+	`^  (fixed|broken) <message>$`, "  <changed> <message>",
 )
 
 // outline cuts a masked output into its commands, each with the distinct lines

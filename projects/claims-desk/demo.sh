@@ -107,7 +107,7 @@ else
   show adapters promote "$adapter" --alias prod --force --reason "demo-quick: too few golden items to decide"
 fi
 echo
-echo "New messages, answered through prod (dlm generate --adapter prod --system ... --user ...):"
+echo "New messages, answered through prod (dlm generate --adapter prod --system ... --user ...). Not all of it is right, as the table says:"
 while IFS= read -r line; do
   asked=$(printf '%s' "$line" | sed 's/.*"user", "content": "\([^"]*\)".*/\1/')
   printf '%s\n  -> %s\n' "$asked" "$("$DLM" generate --adapter prod --system "$system" --user "$asked" --max-tokens 64 2>/dev/null)"
