@@ -111,8 +111,24 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 	if err != nil {
 		return nil, err
 	}
+	for name, v := range trainMetrics(r) {
+		_ = j.Metric(ctx, name, v) // written with the end of the run
+	}
 	l.a.printTrained(r, art)
 	return []dlm.Artifact{art}, nil
+}
+
+// trainMetrics are the figures of a finished training, as "dlm runs show" and
+// --json have them.
+func trainMetrics(r dlm.TrainResult) map[string]float64 {
+	m := map[string]float64{"loss": r.Loss, "tokens": float64(r.Tokens), "seconds": r.Seconds, "peak_rss_bytes": float64(r.PeakBytes)}
+	if r.EvalLoss > 0 {
+		m["eval_loss"], m["best_step"] = r.EvalLoss, float64(r.BestStep)
+	}
+	if r.Seconds > 0 {
+		m["tokens_per_second"] = float64(r.Tokens) / r.Seconds
+	}
+	return m
 }
 
 // recordMetrics keeps the last values for "dlm runs". Losing one is no reason to

@@ -48,7 +48,11 @@ func (c *sftCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	a.finish(map[string]any{"adapter": art, "folder": dir, "run": last.Run, "action": last.Action}, func() {
+	run, err := l.store.Run(a.ctx, last.Run)
+	if err != nil {
+		return err
+	}
+	a.finish(map[string]any{"adapter": art, "folder": dir, "run": last.Run, "action": last.Action, "metrics": run.Metrics}, func() {
 		a.printf("adapter %s (%s): %s\nnext: dlm eval %s\n", art.ID.Short(), art.Name, a.rel(dir), art.ID.Short())
 	})
 	return nil
