@@ -30,7 +30,7 @@ var parts = map[string][]part{
 	"learning": {{`^\$ dlm train sft`, `^step +1/`, `^step +1/`}, {`^\$ dlm train sft`, `held-out loss`, `^ +-> .*$`}, {`^trained`, `^trained`, `^trained`}},
 	"results":  {{`^\$ dlm eval.* --show`, `^arm `, `^percent with`}, {``, `against \S+ on record, `, `^difference`}},
 	"gate":     {{`^\$ dlm gate`, `^gate: `, `^gate: `}, {`^A planted worse adapter`, `^\$ dlm gate`, `^\$ dlm gate`}, {`^planted-worse against`, `^gate: `, `^\(refused`}},
-	"served":   {{``, `^prod -> `, `^prod -> `}, {`^New messages`, `.`, `^  -> `}, {``, `^served `, `^served `}},
+	"served":   {{``, `^prod -> `, `^prod -> `}, {`^New messages`, `.`, `^$`}, {``, `^served `, `^served `}},
 }
 
 // excerpt cuts the ranges of a part out of an output.
@@ -68,6 +68,9 @@ func excerpt(text, name string) (string, error) {
 		end := find(begin, p.end)
 		if end < 0 {
 			return "", fmt.Errorf("part %s: no line %q", name, p.end)
+		}
+		if lines[end] == "" {
+			end--
 		}
 		out = append(out, lines[begin:end+1]...)
 	}
