@@ -91,6 +91,17 @@ func (w *workplace) asks(v any, args ...string) {
 	}
 }
 
+// documented runs a command whose JSON must have the keys of docs/CLI.md.
+func (w *workplace) documented(name string, args ...string) map[string]any {
+	w.t.Helper()
+	var v map[string]any
+	w.asks(&v, args...)
+	if err := documented(name, v); err != nil {
+		w.t.Error(err)
+	}
+	return v
+}
+
 // process is a command that is still at it.
 type process struct {
 	cmd  *exec.Cmd
@@ -273,24 +284,20 @@ func TestStoppedRun(t *testing.T) {
 	p := w.start(append([]string{"train", "sft"}, slow...)...)
 	w.until(p, anyCheckpoint, nil)
 	r := w.newestRun()
-	var stopped runOut
-	w.asks(&stopped, "runs", "stop", r.ID)
-	if stopped.Status != "stopped" {
-		t.Errorf("runs stop: %q", stopped.Status)
+	if v := w.documented("dlm runs stop", "runs", "stop", r.ID); v["status"] != "stopped" {
+		t.Errorf("runs stop: %q", v["status"])
 	}
 	<-p.done
 	if code := p.cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("the stopped process ended with %d, expected 1\n%s", code, p.out.String())
 	}
-	var v struct {
-		Steps []struct {
-			Action  string
-			Outputs []string
-		}
+	v := w.documented("dlm runs resume", "runs", "resume", r.ID)
+	step, err := at(v, "steps[0]")
+	if err != nil {
+		t.Fatal(err)
 	}
-	w.asks(&v, "runs", "resume", r.ID)
-	if s := v.Steps[0]; s.Action != "resume" || s.Outputs[0] != want {
-		t.Errorf("resumed: %+v, expected the adapter %s", s, want)
+	if said := valueText(step); !strings.Contains(said, `"action":"resume"`) || !strings.Contains(said, want) {
+		t.Errorf("resumed: %s, expected the adapter %s", said, want)
 	}
 }
 
