@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,7 +32,35 @@ const (
 	drift = 6.0
 )
 
-// buildCommand builds dlm as `make build` does.
+// command is dlm, built once for all tests as `make build` does.
+var command = sync.OnceValues(func() (string, error) {
+	bin := filepath.Join(scratch, "dlm")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, "../cmd/dlm")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// scratch is a folder for what the tests share.
+var scratch string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		var err error
+		if scratch, err = os.MkdirTemp("", "projects-test-"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(scratch)
+		return m.Run()
+	}())
+}
+
+// buildCommand returns the path of dlm.
 func buildCommand(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -39,11 +69,9 @@ func buildCommand(t *testing.T) string {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("the demos need bash")
 	}
-	bin := filepath.Join(t.TempDir(), "dlm")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", bin, "../cmd/dlm")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	bin, err := command()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return bin
 }
