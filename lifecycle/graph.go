@@ -374,12 +374,21 @@ func sameWhat(inputs []dlm.Parent) string {
 	return strings.Join(roles, ", ") + " and settings"
 }
 
+// loadOutputs reads what a run made. A file that is gone or damaged is an
+// error: the stage must make it again.
 func (g *Graph) loadOutputs(ctx context.Context, r dlm.Run) ([]dlm.Artifact, error) {
 	out := make([]dlm.Artifact, 0, len(r.Outputs))
 	for _, id := range r.Outputs {
 		a, err := g.Store.Artifact(ctx, id)
 		if err != nil {
 			return nil, err
+		}
+		for _, f := range a.Files {
+			content, err := g.Store.Open(ctx, f.Digest)
+			if err != nil {
+				return nil, err
+			}
+			content.Close()
 		}
 		out = append(out, a)
 	}

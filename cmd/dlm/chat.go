@@ -75,6 +75,11 @@ func (c *chatCmd) talk(a *app, gen dlm.Generator, dir, system string) (chatOut, 
 			emit = func(_ int, t dlm.Token) { fmt.Fprint(a.stdout, t.Text) }
 		}
 		got, err := gen.Generate(a.ctx, []dlm.GenerateRequest{req}, emit)
+		if err != nil && a.terminal() && a.ctx.Err() == nil { // the person can ask something else
+			a.printError(err)
+			msgs = msgs[:len(msgs)-1]
+			continue
+		}
 		if err != nil {
 			return out, err
 		}

@@ -117,7 +117,18 @@ func (a *app) report(err error) int {
 	return exitFailed
 }
 
+// refused is the error of data that did not pass. Its findings have been
+// printed, and its text is what the record of the run keeps.
+type refused struct{ error }
+
+func (r *refused) Unwrap() error { return r.error }
+
 func (a *app) printError(err error) {
+	var r *refused
+	if errors.As(err, &r) && !a.flags.JSON {
+		fmt.Fprintln(a.stderr, "dlm: check: the data is refused, for the reasons above; nothing was trained")
+		return
+	}
 	if a.flags.JSON {
 		a.printJSON(map[string]any{"error": a.shorten(err.Error())})
 	}

@@ -41,7 +41,10 @@ func (l *pipeline) checkNode() lifecycle.Node {
 					return nil, err
 				}
 			}
-			return nil, r.Err()
+			if err := r.Err(); err != nil {
+				return nil, &refused{err}
+			}
+			return nil, nil
 		},
 	}
 }

@@ -26,6 +26,9 @@ func (a *app) project(set []string) (*lifecycle.Project, error) {
 			return nil, err
 		}
 	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, usageError("--project: %s is not there; expected a folder that holds dlm.yaml, or one below it", dir)
+	}
 	file, err := lifecycle.Discover(dir)
 	if err != nil {
 		return nil, err

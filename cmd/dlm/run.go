@@ -60,7 +60,7 @@ func (l *pipeline) run(command string, nodes []lifecycle.Node) ([]lifecycle.Step
 func (l *pipeline) observe(s lifecycle.Step, done bool) {
 	switch {
 	case !done:
-		l.a.printf("%s %s\n", l.a.paint("1", fmt.Sprintf("%-9s", s.Stage)), s.Reason)
+		l.a.printf("%s %s\n", l.a.paint("1", fmt.Sprintf("%-9s", s.Stage)), l.a.shorten(s.Reason))
 	case s.Error == "" && s.Action != lifecycle.ActionSkip:
 		l.a.printf("%-9s done in %s (run %s)\n", s.Stage, duration(s.Seconds), s.Run)
 	}
@@ -131,7 +131,7 @@ func (l *pipeline) dryRun(nodes []lifecycle.Node) error {
 	l.a.finish(map[string]any{"steps": steps}, func() {
 		total, peak := 0.0, int64(0)
 		for _, s := range steps {
-			l.a.printf("%-10s %-7s %s", s.Stage, s.Action, s.Reason)
+			l.a.printf("%-10s %-7s %s", s.Stage, s.Action, l.a.shorten(s.Reason))
 			if e := s.Estimate; e != nil {
 				l.a.printf("  (about %s, peak memory %s; %s)", duration(e.Seconds), byteSize(e.PeakBytes), e.Note)
 				total, peak = total+e.Seconds, max(peak, e.PeakBytes)
