@@ -22,7 +22,7 @@ lint: ## golangci-lint, at the version that CI uses
 	@command -v golangci-lint >/dev/null || CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
 
-demo: build ## the whole life cycle on insurance messages, about ten minutes on two cores
+demo: build ## the whole life cycle on insurance messages, about five minutes on two cores
 	projects/claims-desk/demo.sh
 
 demo-quick: build ## the same with fewer rows, under three minutes
@@ -34,7 +34,7 @@ bench: build ## benchmarks against peers (needs Python; see bench/README.md)
 goldens: ## make the reference values again from PyTorch, PEFT and tokenizers (needs Python)
 	engine/testdata/regenerate.sh
 
-interop: build ## real peers: PEFT, tokenizers, huggingface_hub, a browser (needs Python)
+interop: build ## real peers: PEFT, tokenizers, huggingface_hub (needs Python)
 	interop/run.sh
 
 FUZZTIME ?= 20s
