@@ -8,7 +8,8 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/dlm ./cmd/dlm && mkdir /out/cache
 
-FROM gcr.io/distroless/static-debian12
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/dlm /usr/local/bin/dlm
 # Whoever runs the container may write here; a new volume takes the mode over.
 COPY --from=build --chmod=777 /out/cache /cache
