@@ -168,30 +168,30 @@ func tinyProject(t *testing.T, project string) string {
 		t.Fatal(err)
 	}
 	dir := copyProject(t, project)
-	if project == "bank-support" { // nothing is learned in one step, so the gate fails
-		edit(t, dir, "base:", "base: "+base, "  epochs:", "  max_steps: 1\n  epochs: 1")
-		rewrite(t, dir, "train.jsonl", 300, nil)
-		rewrite(t, dir, "held.jsonl", 5, nil)
-		rewrite(t, dir, "golden.jsonl", 60, nil)
-		return dir
-	}
 	// One answer for every message: what even this base learns in eighty steps,
-	// so that the gate passes, and the planted worse adapter's fails.
-	const same, other = `{"intent": "contentonly", "name": "mohan"}`, `{"intent": "thankyou"}`
-	edit(t, dir, "base:", "base: "+base, "  lr:", "  lr: 2e-2", "  epochs:", "  max_steps: 80\n  epochs: 1", "  max_drop:", "  max_drop: 25pp")
+	// so that the claims desk's gate passes and the planted worse adapter's fails.
+	same, other := `{"intent": "contentonly", "name": "mohan"}`, `{"intent": "thankyou"}`
+	edit(t, dir, "base:", "base: "+base, "  lr:", "  lr: 2e-2", "  epochs:", "  max_steps: 80\n  epochs: 1")
+	every, maxDrop := 200, "25pp"  // one row of another kind: nearest-copy gets it right and the adapter does not
+	if project == "bank-support" { // more of them, so that the classifier does too; the gate cannot decide
+		same, other, every, maxDrop = `{"intent": "card_arrival", "route": "cards"}`, `{"intent": "age_limit", "route": "accounts"}`, 20, "2pp"
+	}
+	edit(t, dir, "  max_drop:", "  max_drop: "+maxDrop)
 	answer := func(text string) func(int, *line) {
 		return func(_ int, l *line) { l.Messages[2].Content = text }
 	}
-	odd := func(i int, l *line, set *string) { // one that nearest-copy gets right and the adapter does not
+	odd := func(i int, l *line, set *string) {
 		*set = same
-		if i == 7 {
+		if i%every == 7 {
 			l.Messages[1].Content, *set = "zebra crossing accident zebra "+l.ID, other
 		}
 	}
 	rewrite(t, dir, "train.jsonl", 200, func(i int, l *line) { odd(i, l, &l.Messages[2].Content) })
 	rewrite(t, dir, "golden.jsonl", 60, func(i int, l *line) { odd(i, l, &l.Target) })
 	rewrite(t, dir, "held.jsonl", 10, answer(same))
-	rewrite(t, dir, "shifted.jsonl", 200, answer(other))
+	if project == "claims-desk" {
+		rewrite(t, dir, "shifted.jsonl", 200, answer(other))
+	}
 	return dir
 }
 
@@ -219,7 +219,7 @@ func TestDemosOnATinyBase(t *testing.T) {
 	bin := buildCommand(t)
 	for project := range files {
 		t.Run(project, func(t *testing.T) {
-			if project == "claims-desk" && portable(t, bin) {
+			if portable(t, bin) {
 				t.Skip("eighty training steps take plain Go many minutes: this processor has no faster kernels")
 			}
 			dir := tinyProject(t, project)
@@ -313,7 +313,7 @@ func TestExpectedOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	last := map[string]string{"claims-desk": "dlm init my-desk --from your.jsonl", "bank-support": "The gate refuses"}
+	last := map[string]string{"claims-desk": "dlm init my-desk --from your.jsonl", "bank-support": "The gate cannot decide"}
 	for project := range files {
 		text := expected(t, project)
 		lines := strings.Split(strings.TrimSpace(text), "\n")

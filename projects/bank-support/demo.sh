@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole project in one command, and the table that says whether it was worth
-# it. Here it is not: a linear classifier is better, and the gate says so.
+# it. Here it was not: a linear classifier is as good, and the gate lets nothing
+# through that it cannot tell from worse.
 set -eo pipefail
 cd "$(dirname "$0")"
 DLM=${DLM:-../../bin/dlm}
@@ -20,7 +21,7 @@ show eval --show 3
 say "3. What it says"
 case $gate in
   0) echo "The adapter may replace the best of what needs no training; prod points at it." ;;
-  3) echo "The gate refuses: the best arm is better than the adapter. Where that arm is the linear classifier, use a classifier." ;;
-  4) echo "The gate cannot decide: it needs more golden items (dlm golden add)." ;;
+  3) echo "The gate refuses: the best arm is better than the adapter. Where that arm is the linear classifier, use the classifier." ;;
+  4) echo "The gate cannot decide, so it blocks. Where the best arm is the linear classifier, use the classifier: it costs nothing." ;;
   *) exit "$gate" ;;
 esac
