@@ -4,6 +4,7 @@ GO    ?= go
 export CGO_ENABLED := 0
 BIN   := bin/dlm
 LINT_VERSION := v2.15.0
+VERSION := $(shell git describe --always --dirty --tags 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help build test lint demo demo-quick bench goldens interop fuzz
@@ -12,7 +13,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## build bin/dlm, one static binary
-	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/dlm
+	$(GO) build -trimpath -ldflags "-s -w -X main.buildVersion=$(VERSION)" -o $(BIN) ./cmd/dlm
 
 test: ## all tests: offline, no Python, no GPU
 	$(GO) vet ./...

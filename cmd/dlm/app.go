@@ -80,8 +80,14 @@ func (a *app) color() bool {
 	return !a.flags.NoColor && !a.flags.JSON && (a.terminal() || os.Getenv("CLICOLOR_FORCE") == "1")
 }
 
+// buildVersion is set by make build: the commit, also where Go records none.
+var buildVersion string
+
 // version is the module's version or commit, as the build recorded it.
 func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
