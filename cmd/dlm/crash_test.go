@@ -281,7 +281,7 @@ func (w *workplace) oldAdapter() (string, bool) {
 func TestStoppedRun(t *testing.T) {
 	want := uncut(t)
 	w := newWorkplace(t)
-	p := w.start(append([]string{"train", "sft"}, slow...)...)
+	p := w.start(append([]string{"train", "sft", "--name", "kept"}, slow...)...)
 	w.until(p, anyCheckpoint, nil)
 	r := w.newestRun()
 	if v := w.documented("dlm runs stop", "runs", "stop", r.ID); v["status"] != "stopped" {
@@ -298,6 +298,9 @@ func TestStoppedRun(t *testing.T) {
 	}
 	if said := valueText(step); !strings.Contains(said, `"action":"resume"`) || !strings.Contains(said, want) {
 		t.Errorf("resumed: %s, expected the adapter %s", said, want)
+	}
+	if list, _ := w.ends(0, "adapters", "list"); !strings.Contains(list, " kept ") {
+		t.Errorf("the resumed run's adapter has lost its name:\n%s", list)
 	}
 }
 

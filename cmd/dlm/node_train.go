@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"dlm"
@@ -95,6 +96,10 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 	if err != nil {
 		return nil, err
 	}
+	name, err := l.nameOf(j)
+	if err != nil {
+		return nil, err
+	}
 	job := l.trainJob(j.Dir)
 	plan, err := n.Plan(ctx, job)
 	if err != nil {
@@ -110,7 +115,7 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 	if err != nil {
 		return nil, err
 	}
-	art, err := j.Put(ctx, dlm.KindAdapter, l.adapterName, l.p.Train.Seed, r.Dir)
+	art, err := j.Put(ctx, dlm.KindAdapter, name, l.p.Train.Seed, r.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +124,19 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 	}
 	l.a.printTrained(r, art)
 	return []dlm.Artifact{art}, nil
+}
+
+// nameOf is the adapter's name. It is no setting of the work, so that the same
+// work under another name is not done twice; a run keeps it in its folder, for
+// whoever goes on with it.
+func (l *pipeline) nameOf(j *lifecycle.Job) (string, error) {
+	path := filepath.Join(j.Dir, "name")
+	if j.Resumed && l.adapterName == l.p.Name {
+		if kept, err := os.ReadFile(path); err == nil && len(kept) > 0 {
+			return string(kept), nil
+		}
+	}
+	return l.adapterName, os.WriteFile(path, []byte(l.adapterName), 0o644)
 }
 
 // trainMetrics are the figures of a finished training, as "dlm runs show" and
