@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"dlm/stage/evals"
 )
 
 // The types below have a form of their own in dlm.yaml.
@@ -98,21 +100,11 @@ func (a *ArmSpec) decodeField(d *decoder, n ast.Node, path string) {
 // ParseArm reads an arm's name: zero-shot, few-shot (4 examples), few-shot-8,
 // nearest-copy, linear.
 func ParseArm(s string) (ArmSpec, error) {
-	if k, ok := strings.CutPrefix(s, "few-shot-"); ok {
-		if n, err := strconv.Atoi(k); err == nil && n > 0 {
-			return ArmSpec{Kind: "few-shot", Shots: n}, nil
-		}
+	if s == "few-shot" {
+		s = "few-shot-4"
 	}
-	for _, k := range armKinds {
-		if s == k {
-			a := ArmSpec{Kind: k}
-			if k == "few-shot" {
-				a.Shots = 4
-			}
-			return a, nil
-		}
-	}
-	return ArmSpec{}, fmt.Errorf("arm %q: expected zero-shot, few-shot-K, nearest-copy or linear", s)
+	arm, err := evals.ParseArm(s)
+	return ArmSpec{Kind: arm.Kind, Shots: arm.Shots}, err
 }
 
 func didYouMean(got string, known []string) string {

@@ -22,6 +22,3 @@ func tryLock(f *os.File) (bool, error) {
 		}
 	}
 }
-
-// signalStop asks a process to stop as Ctrl-C would.
-func signalStop(pid int) error { return unix.Kill(pid, unix.SIGINT) }

@@ -17,6 +17,3 @@ func tryLock(f *os.File) (bool, error) {
 	}
 	return err == nil, err
 }
-
-// signalStop cannot interrupt another console here; the stop file does it.
-func signalStop(int) error { return nil }

@@ -45,15 +45,6 @@ func StopRun(ctx context.Context, store dlm.Store, state, id string, wait time.D
 	}
 }
 
-// InterruptRun sends the run's process what Ctrl-C sends, for runs that do not
-// look at their stop file.
-func InterruptRun(r dlm.Run) error {
-	if r.Status != dlm.RunRunning || r.PID <= 0 {
-		return fmt.Errorf("run %s is not running", r.ID)
-	}
-	return signalStop(r.PID)
-}
-
 // Resumable returns the run if it can be gone on with, else says why not.
 func Resumable(ctx context.Context, store dlm.Store, id string) (dlm.Run, error) {
 	r, err := store.Run(ctx, id)

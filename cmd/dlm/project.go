@@ -10,6 +10,7 @@ import (
 	"dlm"
 	"dlm/driver/sqlite"
 	"dlm/lifecycle"
+	"dlm/stage/registry"
 )
 
 // setFlags override fields of dlm.yaml.
@@ -91,10 +92,7 @@ func (a *app) findAdapter(ref string) (dlm.Artifact, error) {
 	if err != nil {
 		return dlm.Artifact{}, fmt.Errorf("adapter %q is no PEFT folder, and %w", ref, err)
 	}
-	if c, err := s.Alias(a.ctx, ref); err == nil {
-		return s.Artifact(a.ctx, c.Adapter)
-	}
-	art, err := s.Find(a.ctx, dlm.KindAdapter, ref)
+	art, err := registry.Resolve(a.ctx, s, ref)
 	if err != nil {
 		if errors.Is(err, sqlite.ErrNotFound) {
 			return art, fmt.Errorf("adapter %q: not found; expected an alias, a name, a digest or its first four digits, or a PEFT folder (see \"dlm adapters list\")", ref)

@@ -204,9 +204,8 @@ func TestForwardMatchesTransformers(t *testing.T) {
 	}
 }
 
-// checkLogProbs holds f32 mode to 1e-4; bf16 mode to a mean of 0.02 on real
-// weights, and to twice that here: tiny random checkpoints have no redundancy
-// that would average the rounding out.
+// checkLogProbs holds f32 mode to 1e-4 at most and bf16 mode to 0.02 on average,
+// the tolerances that docs/ARCHITECTURE.md states.
 func checkLogProbs(t *testing.T, what string, mode kernel.Mode, got []float32, want []float64) {
 	t.Helper()
 	d := make([]float64, len(got))
@@ -218,7 +217,7 @@ func checkLogProbs(t *testing.T, what string, mode kernel.Mode, got []float32, w
 	sort.Float64s(d)
 	mean, worst := sum/float64(len(d)), d[len(d)-1]
 	t.Logf("%s: log-probabilities differ by %.2g on average, %.2g at most", what, mean, worst)
-	if mode == kernel.F32 && worst > 1e-4 || mode == kernel.BF16 && mean > 0.04 {
+	if mode == kernel.F32 && worst > 1e-4 || mode == kernel.BF16 && mean > 0.02 {
 		t.Errorf("%s: log-probabilities differ by %g on average, %g at most", what, mean, worst)
 	}
 }
@@ -284,7 +283,7 @@ func TestGradientsMatchPyTorch(t *testing.T) {
 				ad := loadPEFT(t, filepath.Join(tinyDir, dir, "adapter"), m, true)
 				lossTol, gradTol := 1e-5, 1e-4
 				if mode == kernel.BF16 {
-					lossTol, gradTol = 0.01, 0.03
+					lossTol, gradTol = 0.002, 0.015
 				}
 				if loss := sftGradients(t, m, g, ad, true); math.Abs(loss-g.SFT.Loss) > lossTol*g.SFT.Loss {
 					t.Errorf("loss %g, PyTorch %g", loss, g.SFT.Loss)

@@ -9,8 +9,7 @@ import (
 	"dlm"
 )
 
-// Arm is one way to answer the golden set. Make it with NewArm, AdapterArm or
-// RecordedArm.
+// Arm is one way to answer the golden set. Make it with NewArm or AdapterArm.
 type Arm struct {
 	Name    string
 	Adapter dlm.Digest // empty for baselines
@@ -19,8 +18,6 @@ type Arm struct {
 
 	index  *Index                     // of training rows, nil when not used
 	answer func(item dlm.Item) string // for arms without a model
-	// recorded holds completions by item that were generated elsewhere.
-	recorded map[string]string
 }
 
 // ArmSpec names a baseline arm, as the project file states it.
@@ -100,13 +97,10 @@ func AdapterArm(name string, id dlm.Digest, dir string) Arm {
 }
 
 // UsesModel says whether the arm asks the generator.
-func (a Arm) UsesModel() bool { return a.answer == nil && a.recorded == nil }
+func (a Arm) UsesModel() bool { return a.answer == nil }
 
 // complete answers an item without asking the generator.
 func (a Arm) complete(item dlm.Item) string {
-	if a.recorded != nil {
-		return a.recorded[item.ID]
-	}
 	return a.answer(item)
 }
 

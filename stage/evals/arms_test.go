@@ -1,10 +1,7 @@
 package evals
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -183,50 +180,5 @@ func TestLinearAnswers(t *testing.T) {
 		if _, err := linearOn(c.rows...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
-	}
-}
-
-func TestRecordedArm(t *testing.T) {
-	dir := t.TempDir()
-	write := func(text string) string {
-		path := filepath.Join(dir, "answers.jsonl")
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	_, job := simpleJob(t)
-	text := ""
-	for i, it := range job.Items {
-		text += fmt.Sprintf(`{"item_id": %q, "completion": %q, "tokens": 3}`+"\n", it.ID, []string{"right", "wrong"}[i%2])
-	}
-	arm, err := RecordedArm("peft", write(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	job.Arms = []Arm{arm}
-	rep, err := Run(context.Background(), nil, job) // no generator is needed
-	if m, _ := rep.Arms[0].Metric("exact"); err != nil || m.Value != 0.6 {
-		t.Errorf("%+v, %v", m, err)
-	}
-	arm, err = RecordedArm("peft", write(strings.SplitN(text, "\n", 2)[0]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	job.Arms = []Arm{arm}
-	if _, err := Run(context.Background(), nil, job); err == nil || !strings.Contains(err.Error(), "no recorded answer for 4 of the items (b, c, d, e)") {
-		t.Errorf("items without an answer: %v", err)
-	}
-	for text, want := range map[string]string{
-		`{"item_id":"a"}`: ":1: expected the text fields",
-		`{`:               ":1: unexpected end",
-		`{"item_id":"a","completion":"x"}` + "\n" + `{"item_id":"a","completion":"x"}`: `:2: item_id "a": answered before`,
-	} {
-		if _, err := RecordedArm("p", write(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", text, err, want)
-		}
-	}
-	if _, err := RecordedArm("p", filepath.Join(dir, "none")); err == nil {
-		t.Error("a file that is not there")
 	}
 }

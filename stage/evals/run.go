@@ -104,19 +104,12 @@ func (job *Job) check(gen dlm.Generator) error {
 	if job.Level <= 0.5 || job.Level >= 1 {
 		return fmt.Errorf("evaluation: level %v; expected a confidence level such as 0.95", job.Level)
 	}
-	ids := make([]string, len(job.Items))
-	for i, it := range job.Items {
-		ids[i] = it.ID
-	}
 	seen := map[string]bool{}
 	for _, a := range job.Arms {
 		if seen[a.Name] {
 			return fmt.Errorf("evaluation: two arms are called %q; rename one", a.Name)
 		}
 		seen[a.Name] = true
-		if lacks := a.missing(ids); len(lacks) > 0 {
-			return fmt.Errorf("evaluation: arm %s has no recorded answer for %d of the items (%s)", a.Name, len(lacks), listIDs(lacks))
-		}
 		if a.UsesModel() && gen == nil {
 			return fmt.Errorf("evaluation: arm %s needs a generator", a.Name)
 		}
