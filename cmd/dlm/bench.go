@@ -5,6 +5,7 @@ import "dlm/driver/native"
 // benchCmd measures this machine.
 type benchCmd struct {
 	Train benchTrainCmd `cmd:"" help:"LoRA steps on random tokens: tokens/s and peak memory."`
+	Base  benchBaseCmd  `cmd:"" help:"Write a base with random weights in the shape of a published one."`
 }
 
 type benchTrainCmd struct {

@@ -35,7 +35,11 @@ func FuzzGGUF(f *testing.F) {
 				w.F32()
 			}
 		}
-		header, align, err := ggufHeader(g.Metadata, again)
+		streams, err := streamed(again)
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		header, align, err := ggufHeader(g.Metadata, streams)
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}

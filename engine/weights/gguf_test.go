@@ -94,7 +94,11 @@ func TestGGUFRoundTrip(t *testing.T) {
 // ggufBytes renders a file without writing it.
 func ggufBytes(t testing.TB, meta []KV, tensors []Named) []byte {
 	t.Helper()
-	b, align, err := ggufHeader(meta, tensors)
+	streams, err := streamed(tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, align, err := ggufHeader(meta, streams)
 	if err != nil {
 		t.Fatal(err)
 	}

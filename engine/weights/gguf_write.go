@@ -6,11 +6,50 @@ import (
 	"io"
 )
 
+// Streamed is a tensor whose bytes are made while the file is written, so that
+// a file may be larger than memory.
+type Streamed struct {
+	Name  string
+	Type  Type
+	Shape []int                   // outermost first
+	Write func(w io.Writer) error // writes exactly the bytes of Shape in Type
+}
+
 // WriteGGUF writes a GGUF file of version 3, atomically: metadata and tensors in
 // the order given, tensor data aligned to general.alignment (32 where the
 // metadata has none). Names and row order are written as they are; mapping from
 // Hugging Face names is the caller's.
 func WriteGGUF(path string, metadata []KV, tensors []Named) error {
+	streams, err := streamed(tensors)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return StreamGGUF(path, metadata, streams)
+}
+
+// streamed checks tensors in memory and views them as ones to stream.
+func streamed(tensors []Named) ([]Streamed, error) {
+	out := make([]Streamed, len(tensors))
+	for i, t := range tensors {
+		if err := t.check(); err != nil {
+			return nil, err
+		}
+		out[i] = Stream(t)
+	}
+	return out, nil
+}
+
+// Stream views a tensor in memory as one to stream.
+func Stream(t Named) Streamed {
+	return Streamed{t.Name, t.Type, t.Shape, func(w io.Writer) error {
+		_, err := w.Write(t.Data)
+		return err
+	}}
+}
+
+// StreamGGUF is WriteGGUF for tensors that are made one after another. A tensor
+// that writes more or fewer bytes than its shape takes fails the whole file.
+func StreamGGUF(path string, metadata []KV, tensors []Streamed) error {
 	header, align, err := ggufHeader(metadata, tensors)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -21,10 +60,15 @@ func WriteGGUF(path string, metadata []KV, tensors []Named) error {
 			return err
 		}
 		for _, t := range tensors {
-			if _, err := w.Write(t.Data); err != nil {
-				return err
+			size, _ := t.size() // ggufHeader has seen to it
+			c := &counted{w: w}
+			if err := t.Write(c); err != nil {
+				return fmt.Errorf("tensor %q: %w", t.Name, err)
 			}
-			if _, err := w.Write(pad[:padding(len(t.Data), align)]); err != nil {
+			if c.n != size {
+				return fmt.Errorf("tensor %q wrote %d bytes; its shape %v of %s takes %d", t.Name, c.n, t.Shape, t.Type, size)
+			}
+			if _, err := w.Write(pad[:padding(size, align)]); err != nil {
 				return err
 			}
 		}
@@ -32,11 +76,44 @@ func WriteGGUF(path string, metadata []KV, tensors []Named) error {
 	})
 }
 
+// counted counts what goes through it.
+type counted struct {
+	w io.Writer
+	n int
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += n
+	return n, err
+}
+
+// size returns the bytes of the tensor, or why it cannot be one.
+func (t Streamed) size() (int, error) {
+	if t.Type >= numTypes {
+		return 0, fmt.Errorf("tensor %q: unknown type %d", t.Name, t.Type)
+	}
+	rows, cols, err := foldShape(t.Shape)
+	if err != nil {
+		return 0, fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	per, bytes := t.Type.Block()
+	if cols%per != 0 {
+		return 0, fmt.Errorf("tensor %q: shape %v: %s needs a row length divisible by %d", t.Name, t.Shape, t.Type, per)
+	}
+	row, ok := mulSize(cols/per, bytes)
+	total, ok2 := mulSize(rows, row)
+	if !ok || !ok2 {
+		return 0, fmt.Errorf("tensor %q: shape %v is too large", t.Name, t.Shape)
+	}
+	return total, nil
+}
+
 // padding returns the bytes from n to the next multiple of align.
 func padding(n, align int) int { return (align - n%align) % align }
 
 // ggufHeader returns everything before the tensor data, padded.
-func ggufHeader(metadata []KV, tensors []Named) ([]byte, int, error) {
+func ggufHeader(metadata []KV, tensors []Streamed) ([]byte, int, error) {
 	b := []byte(ggufMagic)
 	b = binary.LittleEndian.AppendUint32(b, 3)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(tensors)))
@@ -62,7 +139,8 @@ func ggufHeader(metadata []KV, tensors []Named) ([]byte, int, error) {
 	offset, seen := 0, map[string]bool{}
 
 	for _, t := range tensors {
-		if err := t.check(); err != nil {
+		size, err := t.size()
+		if err != nil {
 			return nil, 0, err
 		}
 		if seen[t.Name] || len(t.Name) > maxName {
@@ -78,7 +156,7 @@ func ggufHeader(metadata []KV, tensors []Named) ([]byte, int, error) {
 		}
 		b = binary.LittleEndian.AppendUint32(b, formats[t.Type].gguf)
 		b = binary.LittleEndian.AppendUint64(b, uint64(offset))
-		offset += len(t.Data) + padding(len(t.Data), align)
+		offset += size + padding(size, align)
 	}
 	return append(b, make([]byte, padding(len(b), align))...), align, nil
 }
