@@ -1,33 +1,9 @@
 package main
 
-import "dlm/driver/native"
-
 // benchCmd measures this machine.
 type benchCmd struct {
-	Train benchTrainCmd `cmd:"" help:"LoRA steps on random tokens: tokens/s and peak memory."`
-	Base  benchBaseCmd  `cmd:"" help:"Write a base with random weights in the shape of a published one."`
-}
-
-type benchTrainCmd struct {
-	Model     string `required:"" help:"Base model." placeholder:"REF"`
-	Batch     int    `default:"4" help:"Rows a step."`
-	Seq       int    `default:"512" help:"Tokens a row."`
-	Rank      int    `default:"16" help:"Rank of the adapter, on all projections."`
-	Steps     int    `default:"4" help:"Steps; the first is not counted when there are more."`
-	Precision string `enum:"bf16,f32" default:"bf16" help:"bf16 or f32."`
-}
-
-func (c *benchTrainCmd) Run(a *app) error {
-	n, _, err := a.openBase(c.Model, c.Precision)
-	if err != nil {
-		return err
-	}
-	r, err := n.BenchTrain(a.ctx, native.TrainBench{Batch: c.Batch, Seq: c.Seq, Rank: c.Rank, Steps: c.Steps})
-	if err != nil {
-		return err
-	}
-	a.finish(r, func() {
-		a.printf("%.1f tokens/s, peak memory %s, loss %.4f, kernels %s, %d threads\n", r.TokensPerSecond, byteSize(r.PeakRSS), r.Loss, r.Kernels, r.Threads)
-	})
-	return nil
+	Train   benchTrainCmd   `cmd:"" help:"LoRA steps on random tokens: tokens/s and peak memory."`
+	Prefill benchPrefillCmd `cmd:"" help:"Random prompts read through the serving engine: tokens/s."`
+	Decode  benchDecodeCmd  `cmd:"" help:"Completions made through the serving engine, with or without adapters: tokens/s and time a token."`
+	Base    benchBaseCmd    `cmd:"" help:"Write a base with random weights in the shape of a published one."`
 }

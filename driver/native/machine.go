@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"dlm/engine/kernel"
@@ -74,4 +75,22 @@ func procLine(file, key string) string {
 		}
 	}
 	return ""
+}
+
+// PeakBytes is the process's largest resident set in bytes, 0 where unknown.
+func PeakBytes() int64 {
+	fields := strings.Fields(procLine("self/status", "VmHWM"))
+	if len(fields) == 0 {
+		return 0
+	}
+	return parseKB(fields[0])
+}
+
+// parseKB reads a number of kibibytes, as /proc writes sizes.
+func parseKB(s string) int64 {
+	kb, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kb << 10
 }

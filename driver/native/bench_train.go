@@ -3,8 +3,6 @@ package native
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"dlm/engine/lora"
@@ -93,7 +91,7 @@ func benchBatch(vocab int, b TrainBench, micro int, ad model.Adapter) (segs []mo
 	for i := range b.Batch {
 		ids := make([]int32, b.Seq)
 		for j := range ids {
-			state = state*6364136223846793005 + 1442695040888963407
+			state = step(state)
 			ids[j] = int32(state >> 33 % uint64(vocab))
 		}
 		for j := 1; j < b.Seq; j++ {
@@ -115,22 +113,4 @@ func throughput(steps []float64, tokens int) float64 {
 		total += s
 	}
 	return float64(tokens*len(steps)) / total
-}
-
-// PeakBytes is the process's largest resident set in bytes, 0 where unknown.
-func PeakBytes() int64 {
-	fields := strings.Fields(procLine("self/status", "VmHWM"))
-	if len(fields) == 0 {
-		return 0
-	}
-	return parseKB(fields[0])
-}
-
-// parseKB reads a number of kibibytes, as /proc writes sizes.
-func parseKB(s string) int64 {
-	kb, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return kb << 10
 }
