@@ -78,12 +78,14 @@ type Cache interface {
 // BlockLen is the number of positions in a key-value block.
 const BlockLen = 64
 
-// Segment is a run of tokens of one sequence.
+// Segment is a run of tokens of one sequence. Several segments may continue the
+// same one: what their sequences share is then computed once.
 type Segment struct {
 	IDs     []int32
 	Start   int     // position of IDs[0] in its sequence
-	Cache   Cache   // nil: the whole sequence is here and Start is 0
-	Adapter Adapter // nil: the base itself
+	Parent  int     // 1 + the index of the segment of this pass that it continues, which ends at Start; 0: none
+	Cache   Cache   // holds what stands before Start; nil: the parent does, or Start is 0
+	Adapter Adapter // nil: the base itself; the parent's, if there is one
 	Example int     // number of the example in the data set, for dropout masks
 }
 

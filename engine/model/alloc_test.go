@@ -25,6 +25,12 @@ func TestStepAllocatesNothing(t *testing.T) {
 		targets = append(targets, model.Target{Row: row, ID: r.IDs[1]})
 		row += len(r.IDs)
 	}
+	// Two rows more, which continue the first one.
+	for i := range 2 {
+		first := g.SFT.Rows[0].IDs
+		segs = append(segs, model.Segment{IDs: first[:5+i], Start: len(first), Parent: 1, Adapter: ad})
+		row += 5 + i
+	}
 	p := m.NewPass(row, 4, true)
 	logps, dlogp := make([]float32, len(targets)), make([]float32, len(targets))
 	step := func() {

@@ -17,6 +17,7 @@ type attentionScratch struct {
 	arena blockArena
 	// Per segment and key-value head, of the layer at hand: [S * K].
 	keys, values [][]kernel.Block
+	joined       []kernel.Block // the lists of segments that share blocks of a parent
 	tasks        []attentionTask
 	workers      []attentionTiles
 	bwd          []backwardTiles
@@ -90,7 +91,7 @@ func (p *Pass) attendTask(t, worker int) {
 // placeKeys writes the rows' keys and values into their blocks.
 func (p *Pass) placeKeys(ly int, a *activations) {
 	s, kv := &p.att, p.m.cfg.KVHeads
-	s.keys, s.values, s.arena.used = s.keys[:0], s.values[:0], 0
+	s.keys, s.values, s.joined, s.arena.used = s.keys[:0], s.values[:0], s.joined[:0], 0
 	for i := range p.segs {
 		seg := &p.segs[i]
 		for h := range kv {
@@ -98,7 +99,7 @@ func (p *Pass) placeKeys(ly int, a *activations) {
 			if seg.Cache != nil {
 				k, v = seg.Cache.Blocks(ly, h)
 			} else {
-				k, v = s.arena.take((len(seg.IDs) + BlockLen - 1) / BlockLen)
+				k, v = p.segmentBlocks(i, h)
 			}
 			s.keys, s.values = append(s.keys, k), append(s.values, v)
 		}
@@ -106,27 +107,29 @@ func (p *Pass) placeKeys(ly int, a *activations) {
 	p.parallel(len(p.segs)*kv, p.tasks.place, job{a: a})
 }
 
-// placeTask writes the rows of one segment and key-value head.
+// placeTask writes the rows of one segment and key-value head, and before them
+// what its sequence has in the block in which the segment begins.
 func (p *Pass) placeTask(t, _ int) {
-	s, kv, d, x := &p.att, p.m.cfg.KVHeads, p.m.cfg.HeadDim, p.m.x
-	seg, h := t/kv, t%kv
-	a, lo, n, pos := p.job.a, p.segmentRow(seg), len(p.segs[seg].IDs), p.segs[seg].Start
-	for done := 0; done < n; {
-		b, slot := (pos+done)/BlockLen, (pos+done)%BlockLen
-		take := min(BlockLen-slot, n-done)
-		x.PutColumns(s.keys[t][b], slot, headRows(a.k, lo+done, take, h*d, d))
-		x.PutRows(s.values[t][b], slot, headRows(a.v, lo+done, take, h*d, d))
-		done += take
+	kv := p.m.cfg.KVHeads
+	s := t / kv
+	seg, from := &p.segs[s], p.segs[s].Start
+	if seg.Cache == nil {
+		from -= from % BlockLen
 	}
+	a := p.job.a
+	p.eachSpan(s, from, seg.Start+len(seg.IDs), func(r span) { p.placeRows(t, a, r) })
 }
 
-// segmentRow returns the first row of a segment.
-func (p *Pass) segmentRow(seg int) int {
-	row := 0
-	for i := range seg {
-		row += len(p.segs[i].IDs)
+// placeRows writes a span's rows into blocks t.
+func (p *Pass) placeRows(t int, a *activations, r span) {
+	s, d, x, h := &p.att, p.m.cfg.HeadDim, p.m.x, t%p.m.cfg.KVHeads
+	for r.n > 0 {
+		b, slot := r.pos/BlockLen, r.pos%BlockLen
+		take := min(BlockLen-slot, r.n)
+		x.PutColumns(s.keys[t][b], slot, headRows(a.k, r.row, take, h*d, d))
+		x.PutRows(s.values[t][b], slot, headRows(a.v, r.row, take, h*d, d))
+		r = span{row: r.row + take, pos: r.pos + take, n: r.n - take}
 	}
-	return row
 }
 
 // planTasks cuts every segment into chunks that end at multiples of chunkRows.

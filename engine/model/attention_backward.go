@@ -39,61 +39,89 @@ func planBackwardTiles(pl *planner, use string, d int) backwardTiles {
 }
 
 // attendBackward takes datt [N, H*D], the gradient of attend's result, and sets
-// p.bwd.dq, dk and dv. One task is one segment and key-value head: its query
-// heads, and for each key block its queries, follow in order, so that every sum
-// runs over one sequence in a fixed order.
+// p.bwd.dq, dk and dv. One task is one tree of segments and one key-value head:
+// its segments, their key blocks, its query heads, and for each block the
+// segment's queries, follow in order, so that every sum has a fixed order.
 func (p *Pass) attendBackward(a *activations, datt []float32) {
 	kv := p.m.cfg.KVHeads
 	clear(p.bwd.dq)
 	p.parallel(len(p.segs)*kv, p.tasks.attendBack, job{a: a, v: datt})
 }
 
+// attendBackTask takes the tree whose root is its segment; where that is no
+// root, another task has it.
 func (p *Pass) attendBackTask(t, worker int) {
 	kv := p.m.cfg.KVHeads
-	p.attendBackwardHead(p.job.a, p.job.v, t/kv, t%kv, &p.att.bwd[worker])
+	root := t / kv
+	for s := root; s < len(p.segs); s++ {
+		if p.branches[s].root == root {
+			p.attendBackwardHead(p.job.a, p.job.v, s, t%kv, &p.att.bwd[worker])
+		}
+	}
 }
 
-func (p *Pass) attendBackwardHead(a *activations, datt []float32, seg, kvHead int, w *backwardTiles) {
-	cfg := &p.m.cfg
-	d, group := cfg.HeadDim, cfg.Heads/cfg.KVHeads
-	lo, n := p.segmentRow(seg), len(p.segs[seg].IDs)
-	for b := 0; b*BlockLen < n; b++ {
-		keys := min(BlockLen, n-b*BlockLen)
-		key := lo + b*BlockLen
-		p.loadKeyTiles(a, w, key, keys, kvHead*d)
+// attendBackwardHead adds the share of one segment's queries: to dq of its own
+// rows, and to dk and dv of every row of its sequence.
+func (p *Pass) attendBackwardHead(a *activations, datt []float32, s, kvHead int, w *backwardTiles) {
+	cfg, seg, row := &p.m.cfg, &p.segs[s], p.branches[s].row
+	group, end := cfg.Heads/cfg.KVHeads, seg.Start+len(seg.IDs)
+	for b := 0; b*BlockLen < end; b++ {
+		lo := b * BlockLen
+		hi := min(lo+BlockLen, end)
+		p.loadKeyTiles(a, w, s, lo, hi, kvHead)
 		clear(w.dk)
 		clear(w.dv)
 		for g := range group {
-			head := kvHead*group + g
-			for q := b * BlockLen; q < n; q += chunkRows { // earlier queries see nothing of this block
-				rows := min(chunkRows, n-q)
-				p.tileBackward(a, datt, w, tile{head: head, row: lo + q, rows: rows, pos: q, block: b, key: key, keys: keys, kvHead: kvHead})
+			// Earlier queries see nothing of this block. Chunks end at multiples of chunkRows.
+			for q := max(lo, seg.Start); q < end; q += chunkRows - q%chunkRows {
+				rows := min(chunkRows-q%chunkRows, end-q)
+				p.tileBackward(a, datt, w, tile{head: kvHead*group + g, row: row + q - seg.Start, rows: rows, pos: q, block: b})
 			}
 		}
-		for j := range keys {
-			at := (key+j)*cfg.KVHeads*d + kvHead*d
-			copy(p.bwd.dk[at:at+d], w.dk[j*d:(j+1)*d])
-			copy(p.bwd.dv[at:at+d], w.dv[j*d:(j+1)*d])
+		p.eachSpan(s, lo, hi, func(r span) { p.keyGradients(w, r, r.pos >= seg.Start, kvHead) })
+	}
+}
+
+// keyGradients hands a block's dk and dv to the rows of a span: the segment that
+// the rows belong to comes first in its tree and assigns, later ones add.
+func (p *Pass) keyGradients(w *backwardTiles, r span, own bool, kvHead int) {
+	d, wide := p.m.cfg.HeadDim, p.m.cfg.KVHeads*p.m.cfg.HeadDim
+	for i := range r.n {
+		at, slot := (r.row+i)*wide+kvHead*d, (r.pos+i)%BlockLen
+		for _, g := range [...]struct{ dst, tile []float32 }{
+			{p.bwd.dk[at : at+d], w.dk[slot*d : (slot+1)*d]}, {p.bwd.dv[at : at+d], w.dv[slot*d : (slot+1)*d]},
+		} {
+			if own {
+				copy(g.dst, g.tile)
+			} else {
+				p.m.x.Axpy(g.dst, 1, g.tile)
+			}
 		}
 	}
 }
 
 // tile is a chunk of one head's queries against one block of keys.
 type tile struct {
-	head, kvHead   int
+	head           int
 	row, rows, pos int // queries: first row of the pass, how many, first position
 	block          int
-	key, keys      int // keys: first row of the pass, how many
 }
 
-func (p *Pass) loadKeyTiles(a *activations, w *backwardTiles, key, keys, col int) {
+// loadKeyTiles lays out the keys and values of positions lo..hi-1, one block of
+// the sequence that ends with segment s.
+func (p *Pass) loadKeyTiles(a *activations, w *backwardTiles, s, lo, hi, kvHead int) {
 	clearBlock(w.kRows)
 	clearBlock(w.kCols)
 	clearBlock(w.vCols)
-	k, v := headRows(a.k, key, keys, col, p.m.cfg.HeadDim), headRows(a.v, key, keys, col, p.m.cfg.HeadDim)
-	p.m.x.PutColumns(w.kCols, 0, k)
-	p.m.x.PutRows(w.kRows, 0, k)
-	p.m.x.PutColumns(w.vCols, 0, v)
+	p.eachSpan(s, lo, hi, func(r span) { p.loadKeyRows(a, w, r, kvHead) })
+}
+
+func (p *Pass) loadKeyRows(a *activations, w *backwardTiles, r span, kvHead int) {
+	x, d, slot := p.m.x, p.m.cfg.HeadDim, r.pos%BlockLen
+	k, v := headRows(a.k, r.row, r.n, kvHead*d, d), headRows(a.v, r.row, r.n, kvHead*d, d)
+	x.PutColumns(w.kCols, slot, k)
+	x.PutRows(w.kRows, slot, k)
+	x.PutColumns(w.vCols, slot, v)
 }
 
 // tileBackward adds one tile's share. With p = softmax weight, o = result:

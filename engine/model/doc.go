@@ -3,7 +3,9 @@
 //
 // Load builds a Model from a checkpoint; NewPass plans every buffer for a
 // number of tokens; Pass.Forward runs segments of token ids, each a whole
-// sequence or the next positions of one whose keys and values are cached;
+// sequence, the next positions of one whose keys and values are cached, or what
+// follows another segment of the pass (a Forest makes such trees of sequences
+// that begin alike, so that what they share is computed once);
 // Pass.LogProbs reads the log-probability of given next tokens; Pass.Backward
 // turns gradients of those into gradients of the adapters.
 //

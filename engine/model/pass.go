@@ -23,6 +23,8 @@ type Pass struct {
 	rows  []rowInfo // [N]
 	runs  []run     // rows that share an adapter
 
+	branches []branch // of segs
+
 	acts []activations // one per layer when training, else one
 	hid  []float32     // [N, C] residual after the last layer
 	fwd  forwardScratch
@@ -189,9 +191,13 @@ func (p *Pass) MaxTokens() int { return p.max }
 // admit checks the segments and lays out the rows.
 func (p *Pass) admit(segs []Segment) error {
 	p.rows, p.runs, p.n = p.rows[:0], p.runs[:0], 0
+	p.segs, p.branches = append(p.segs[:0], segs...), p.branches[:0]
 	last := 0
 	for s, seg := range segs {
 		if err := p.admitSegment(s, seg); err != nil {
+			return err
+		}
+		if err := p.admitBranch(s); err != nil {
 			return err
 		}
 		end := seg.Start + len(seg.IDs)
@@ -207,7 +213,6 @@ func (p *Pass) admit(segs []Segment) error {
 			p.runs = append(p.runs, run{lo, p.n, seg.Adapter})
 		}
 	}
-	p.segs = append(p.segs[:0], segs...)
 	p.m.rope.grow(last)
 	return nil
 }
@@ -221,8 +226,8 @@ func (p *Pass) admitSegment(s int, seg Segment) error {
 		return fmt.Errorf("segment %d: %d rows so far and %d more; the pass was planned for %d", s, p.n, len(seg.IDs), p.max)
 	case seg.Start+len(seg.IDs) > c.MaxSeq:
 		return fmt.Errorf("segment %d ends at position %d; the base's context is %d tokens", s, seg.Start+len(seg.IDs), c.MaxSeq)
-	case seg.Cache == nil && seg.Start != 0:
-		return fmt.Errorf("segment %d starts at position %d without a cache of what stands before", s, seg.Start)
+	case seg.Cache == nil && seg.Parent == 0 && seg.Start != 0:
+		return fmt.Errorf("segment %d starts at position %d without a parent or a cache that holds what stands before", s, seg.Start)
 	case seg.Cache != nil && seg.Cache.Len() != seg.Start:
 		return fmt.Errorf("segment %d starts at position %d; its cache holds %d", s, seg.Start, seg.Cache.Len())
 	case p.train && seg.Cache != nil:
