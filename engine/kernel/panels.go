@@ -86,8 +86,9 @@ func NewPanels(f Format, n, k int) *Panels {
 	if count == 0 || p.panel == 0 {
 		return p
 	}
-	p.data = weightBytes((count-1)*p.panel + p.panel/panelCols*last)
-	runtime.AddCleanup(p, freeWeightBytes, p.data)
+	var memory weightMemory
+	p.data, memory = weightBytes((count-1)*p.panel + p.panel/panelCols*last)
+	runtime.AddCleanup(p, weightMemory.free, memory)
 	return p
 }
 

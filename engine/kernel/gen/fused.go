@@ -24,6 +24,9 @@ func tailBytes(kind string) int {
 	return 128
 }
 
+// fusedAhead is how far ahead weights are prefetched, in bytes.
+const fusedAhead = 4096
+
 const fusedRows = 5 // most rows of a fused tile: sums, row values and decoding fill the registers
 
 func fusedName(kind string, mr int) string { return fmt.Sprintf("fused%s_%d", kind, mr) }
@@ -63,6 +66,9 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.f("MOVQ $%d, CX", 16/unroll)
 	a.label(loop)
 	pair := codeBytes(kind) / 16
+	for off := 0; off < unroll*pair; off += 64 {
+		a.f("PREFETCHT0 %d(BX)", off+fusedAhead)
+	}
 	for u := range unroll {
 		x := mr * nv
 		for r := range mr {
@@ -84,6 +90,9 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.f("JNZ %s", loop)
 	a.f("MOVQ BX, DX")
 	fl.scaleBlock(a, mr, nv, kind == kindQ4Min)
+	for off := 0; off < tailBytes(kind); off += 64 {
+		a.f("PREFETCHT0 %d(BX)", off+fusedAhead)
+	}
 	a.f("ADDQ $%d, BX", tailBytes(kind))
 	if kind == kindQ4Min {
 		a.f("ADDQ $4, R13")
