@@ -9,10 +9,11 @@ func (p *Pass) Forward(segs []Segment) error {
 	}
 	p.embed()
 	for i := range p.m.layers {
-		a := &p.acts[i%len(p.acts)]
+		a := p.layerActivations(i)
 		p.attentionForward(i, a)
 		p.mlpForward(i, a)
 	}
+	p.held = p.again
 	return nil
 }
 
@@ -98,6 +99,13 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 
 // mlpForward: x3 = x2 + down(silu(gate(norm(x2))) * up(norm(x2))), p.hid into p.hid.
 func (p *Pass) mlpForward(ly int, a *activations) {
+	p.gatedForward(ly, a)
+	c, n := p.m.cfg.Hidden, p.n
+	p.linearForward(ly, DownProj, p.hid[:n*c], a.act.Slice(0, n), a, true)
+}
+
+// gatedForward is mlpForward up to the down projection.
+func (p *Pass) gatedForward(ly int, a *activations) {
 	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
 	c, f, n := cfg.Hidden, cfg.FFN, p.n
 	copy(a.x2[:n*c], p.hid)
@@ -105,9 +113,7 @@ func (p *Pass) mlpForward(ly int, a *activations) {
 	x.RMSNorm(n2, a.rstd2, a.x2, l.mlpNorm, cfg.NormEps, n, c)
 	p.linearForward(ly, GateProj, a.gate[:n*f], n2, a, false)
 	p.linearForward(ly, UpProj, a.up[:n*f], n2, a, false)
-	act := a.act.Slice(0, n)
-	x.SwiGLU(act, a.gate, a.up, n, f)
-	p.linearForward(ly, DownProj, p.hid[:n*c], act, a, true)
+	x.SwiGLU(a.act.Slice(0, n), a.gate, a.up, n, f)
 }
 
 // mlpBackward: p.bwd.dx is the gradient of x3 on entry and of x2 on return.
@@ -132,7 +138,8 @@ func (p *Pass) mlpBackward(ly int, a *activations) {
 func (p *Pass) Backward(targets []Target, dlogp []float32) {
 	p.headBackward(targets, dlogp)
 	for i := len(p.m.layers) - 1; i >= 0; i-- {
-		p.mlpBackward(i, &p.acts[i])
-		p.attentionBackward(i, &p.acts[i])
+		a := p.recompute(i)
+		p.mlpBackward(i, a)
+		p.attentionBackward(i, a)
 	}
 }

@@ -25,12 +25,16 @@ type Pass struct {
 
 	branches []branch // of segs
 
-	acts []activations // one per layer when training, else one
-	hid  []float32     // [N, C] residual after the last layer
-	fwd  forwardScratch
-	bwd  backwardScratch
-	att  attentionScratch
-	head headScratch
+	acts  []activations // when training one per layer, of which the first again + 1 layers share one; else one
+	again int           // layers whose activations Backward computes again
+	kept  []keptLayer   // of the layers that share
+	held  int           // layer whose activations the shared set holds
+	hid   []float32     // [N, C] residual after the last layer
+	hid2  []float32     // [N, C] residual of a layer that is computed again
+	fwd   forwardScratch
+	bwd   backwardScratch
+	att   attentionScratch
+	head  headScratch
 }
 
 // rowInfo says where a row stands in its sequence.
@@ -114,36 +118,43 @@ func (p *planner) operand(use string, rows, cols int) kernel.Operand {
 // PassBytes returns what NewPass will allocate for that many tokens, by use:
 // "activations" (kept for the backward pass), "scratch", "attention", "logits".
 // rank is the adapters' rank.
-func PassBytes(cfg weights.Config, mode kernel.Mode, maxTokens, rank int, train bool, threads int) map[string]int64 {
+func PassBytes(cfg weights.Config, mode kernel.Mode, maxTokens, rank int, train bool, threads int, again ...Recompute) map[string]int64 {
 	pl := &planner{dry: true, mode: mode, bytes: map[string]int64{}}
-	new(Pass).plan(pl, cfg, maxTokens, rank, train, threads)
+	new(Pass).plan(pl, cfg, maxTokens, rank, train, threads, again...)
 	return pl.bytes
 }
 
 // NewPass plans a pass over at most maxTokens rows for adapters of at most that
-// rank (0: the base alone). A pass that trains keeps every layer's activations.
-func (m *Model) NewPass(maxTokens, rank int, train bool) *Pass {
+// rank (0: the base alone). A pass that trains keeps every layer's activations,
+// but for those that again says to recompute.
+func (m *Model) NewPass(maxTokens, rank int, train bool, again ...Recompute) *Pass {
 	p := &Pass{m: m, train: train, max: maxTokens}
 	pl := &planner{mode: m.mode, bytes: map[string]int64{}}
-	p.plan(pl, m.cfg, maxTokens, rank, train, m.x.Threads())
+	p.plan(pl, m.cfg, maxTokens, rank, train, m.x.Threads(), again...)
 	p.rows = make([]rowInfo, 0, maxTokens)
 	p.bindTasks()
 	return p
 }
 
-func (p *Pass) plan(pl *planner, c weights.Config, n, rank int, train bool, threads int) {
+func (p *Pass) plan(pl *planner, c weights.Config, n, rank int, train bool, threads int, again ...Recompute) {
 	qDim, kvDim := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	wide := max(qDim, c.FFN)
-	layers := 1
+	p.again = c.Layers - 1
 	if train {
-		layers = c.Layers
+		p.again = 0
+		for _, a := range again {
+			p.again = min(max(0, int(a)), c.Layers-1)
+		}
 	}
-	p.acts = make([]activations, layers)
+	p.acts = make([]activations, c.Layers-p.again)
 	for i := range p.acts {
 		p.acts[i] = planActivations(pl, c, n, rank)
 	}
 	const s = "scratch"
 	p.hid = pl.f32(s, n*c.Hidden)
+	if train && p.again > 0 {
+		p.planKept(pl, c, n, rank)
+	}
 	p.fwd = forwardScratch{
 		wide: pl.f32(s, n*wide), k: pl.f32(s, n*kvDim), v: pl.f32(s, n*kvDim),
 		att: pl.f32(s, n*qDim), h32: pl.f32(s, n*rank),

@@ -89,7 +89,7 @@ type treeRun struct {
 }
 
 // run takes sequences through one pass: as a tree, or one after the other.
-func runTree(t testing.TB, m *model.Model, ad *peft, seqs [][]int32, shared bool) treeRun {
+func runTree(t testing.TB, m *model.Model, ad *peft, seqs [][]int32, shared bool, again ...model.Recompute) treeRun {
 	t.Helper()
 	var f model.Forest
 	var in []model.Sequence
@@ -111,7 +111,7 @@ func runTree(t testing.TB, m *model.Model, ad *peft, seqs [][]int32, shared bool
 			dlogp = append(dlogp, -float32(1+pos%3)/64)
 		}
 	}
-	p := m.NewPass(f.Rows, 4, true)
+	p := m.NewPass(f.Rows, 4, true, again...)
 	if err := p.Forward(f.Segments); err != nil {
 		t.Fatal(err)
 	}
