@@ -47,18 +47,24 @@ func TestGenerated(t *testing.T) {
 	if out, err := exec.Command("go", "run", "./gen", "-dir", dir).CombinedOutput(); err != nil {
 		t.Fatalf("go run ./gen: %v\n%s", err, out)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("the generator wrote nothing: %v", err)
-	}
-	for _, f := range files {
-		fresh, err := os.ReadFile(f)
+	files := 0
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		files++
+		fresh, err := os.ReadFile(path)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		committed, err := os.ReadFile(filepath.Base(f))
+		name, _ := filepath.Rel(dir, path)
+		committed, err := os.ReadFile(name)
 		if err != nil || !bytes.Equal(fresh, committed) {
-			t.Errorf("%s is not what the generator writes: run go generate ./engine/kernel (%v)", filepath.Base(f), err)
+			t.Errorf("%s is not what the generator writes: run go generate ./engine/kernel (%v)", name, err)
 		}
+		return nil
+	})
+	if err != nil || files == 0 {
+		t.Fatalf("the generator wrote nothing: %v", err)
 	}
 }

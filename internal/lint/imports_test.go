@@ -17,6 +17,7 @@ var mayImport = []struct {
 }{
 	{".", nil},
 	{"engine", nil},
+	{"engine/kernel", nil}, // engine/kernel/ceiling is for its benchmarks only
 	{"engine/kernel/...", []string{"engine/kernel/..."}},
 	{"engine/weights", []string{"engine/kernel"}},
 	{"engine/optim", []string{"engine/kernel"}},
@@ -201,6 +202,8 @@ func TestImportRulesBite(t *testing.T) {
 		{"engine/model", "dlm/engine/lora", true, true},
 		{"engine/train", "dlm/engine/chat", false, false},
 		{"engine/infer", "dlm/engine/train", false, false},
+		{"engine/kernel", "dlm/engine/kernel/ceiling", false, false},
+		{"engine/kernel", "dlm/engine/kernel/ceiling", true, true},
 		{"driver/hub", "dlm/driver/native", false, false},
 		{"driver/hub", "dlm/engine/weights", false, false},
 		{"driver/native", "dlm/engine/weights", false, true},

@@ -18,7 +18,12 @@ func main() {
 	dir := flag.String("dir", ".", "where to write")
 	flag.Parse()
 	for name, text := range Files() {
-		if err := os.WriteFile(filepath.Join(*dir, name), text, 0o644); err != nil {
+		path := filepath.Join(*dir, name)
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil {
+			err = os.WriteFile(path, text, 0o644)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "gen:", err)
 			os.Exit(1)
 		}
@@ -45,5 +50,6 @@ func Files() map[string][]byte {
 	add("rows_f32x16_amd64.s", func(a *asm) { rows(a, rowsZ); rounding(a, roundBF16); rounding(a, roundZ); attention(a) })
 	add("rows_f32x8_amd64.s", func(a *asm) { rows(a, rowsY); rounding(a, roundY) })
 	files["kernels_amd64.go"] = d.text()
+	files["ceiling/loops_amd64.s"], files["ceiling/loops_amd64.go"] = ceilings()
 	return files
 }
