@@ -13,8 +13,14 @@ type simd struct {
 }
 
 // fusedUpTo is the number of rows up to which decoding a quantised panel anew
-// for each tile of rows costs less than decoding it to memory first.
-const fusedUpTo = 2 * 5
+// for each tile of rows costs less than decoding it to memory first: 4-bit codes
+// take a shift and a lookup, which hide behind the multiplies.
+func fusedUpTo(f Format) int {
+	if f == FormatQ8 {
+		return 32
+	}
+	return 64
+}
 
 // panel is MatMul on one panel.
 func (v *simd) panel(s *scratch, t *panelTask) {
@@ -27,7 +33,7 @@ func (v *simd) panel(s *scratch, t *panelTask) {
 		v.plainF32(s, t)
 	case f == FormatBF16:
 		v.plainBF16(s, t)
-	case v.fused && t.a.Rows <= fusedUpTo:
+	case v.fused && t.a.Rows <= fusedUpTo(f):
 		fusedPanel(s, t)
 	default:
 		v.quantised(s, t)
