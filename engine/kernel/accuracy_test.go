@@ -116,8 +116,12 @@ func TestRowsAgainstFloat64(t *testing.T) {
 func TestBackwardAgainstFloat64(t *testing.T) {
 	x := execFor(t, availableSets()[0], 2)
 	r := newRand(41)
-	const m, n, k = 21, 130, 96
+	const m, n = 21, 130
 	for _, f := range allFormats {
+		k := max(96, f.unit())
+		if f == FormatNF4 {
+			k = 128
+		}
 		w, dy := randPanels(r, f, n, k), randOperand(r, modeOf(f), m, n)
 		got := make([]float32, m*k)
 		x.MatMulT(got, k, dy, w, 0, n, false)
@@ -137,6 +141,7 @@ func TestBackwardAgainstFloat64(t *testing.T) {
 		}
 		wantNear(t, "MatMulT "+f.String(), got, want, mulTol, 1)
 	}
+	const k = 96
 	b, a := randOperand(r, BF16, m, k), randF32(r, m*16, 1)
 	got, want := make([]float32, 16*k), make([]float64, 16*k)
 	x.OuterAccum(got, k, a, 16, 16, b)

@@ -13,18 +13,21 @@ var (
 		bf16:   tiling{tiles: &tilesBF16, vecCols: 16, maxCols: 64},
 		f32:    tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
 		fused:  true,
+		expand: expand512,
 		outer:  &outerTilesF32x16,
 	}
 	simd512 = simd{
 		blocks: blockFuncs{transpose32: transpose32},
 		bf16:   tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64, widenA: true},
 		f32:    tiling{tiles: &tilesF32x16, vecCols: 16, maxCols: 64},
+		expand: expand512,
 		outer:  &outerTilesF32x16,
 	}
 	simdAVX2 = simd{
-		bf16:  tiling{tiles: &tilesF32x8, vecCols: 8, maxCols: 16, widenA: true},
-		f32:   tiling{tiles: &tilesF32x8, vecCols: 8, maxCols: 16},
-		outer: &outerTilesF32x8,
+		bf16:   tiling{tiles: &tilesF32x8, vecCols: 8, maxCols: 16, widenA: true},
+		f32:    tiling{tiles: &tilesF32x8, vecCols: 8, maxCols: 16},
+		expand: expand256,
+		outer:  &outerTilesF32x8,
 	}
 
 	setBF16 = simdBF16.set("avx512bf16", "AVX-512 with VDPBF16PS", rowsBF16x16)

@@ -65,6 +65,11 @@ func randPanels(r *rand.Rand, f Format, n, k int) *Panels {
 		}
 		return h
 	}
+	if f.grouping() != nil {
+		bits := testBits(r.Uint64())
+		bits.groupRows(p)
+		return p
+	}
 	for i := range n {
 		switch f {
 		case FormatF32, FormatBF16:

@@ -12,7 +12,8 @@ func TestMatMulInvariance(t *testing.T) {
 		one, two := execFor(t, set, 1), execFor(t, set, 2)
 		for _, f := range allFormats {
 			r := newRand(11)
-			const m, n, k = 61, 300, 448
+			const m, n = 61, 300
+			k := wholeUnits(f, 448)
 			a, w := randOperand(r, modeOf(f), m, k), randPanels(r, f, n, k)
 			whole := make([]float32, m*n)
 			one.MatMul(whole, n, a, w, false)
@@ -76,8 +77,9 @@ func TestBackwardInvariance(t *testing.T) {
 	for _, set := range availableSets() {
 		one, two := execFor(t, set, 1), execFor(t, set, 2)
 		r := newRand(13)
-		const m, n, k = 50, 200, 224
+		const m, n = 50, 200
 		for _, f := range allFormats {
+			k := wholeUnits(f, 224)
 			w, dy := randPanels(r, f, n, k), randOperand(r, modeOf(f), m, n)
 			want, got := make([]float32, m*k), make([]float32, m*k)
 			one.MatMulT(want, k, dy, w, 0, n, false)
@@ -100,6 +102,7 @@ func TestBackwardInvariance(t *testing.T) {
 			wantBits(t, fmt.Sprintf("%s %v MatMulT: in two spans", set, f), got, want)
 		}
 		// OuterAccum over all rows = row after row.
+		const k = 224
 		b, a := randOperand(r, BF16, m, k), randF32(r, m*16, 1)
 		want, got := make([]float32, 16*k), make([]float32, 16*k)
 		two.OuterAccum(want, k, a, 16, 16, b)

@@ -69,10 +69,22 @@ func tileScaleBF16_1(a *tileArgs)
 func tileMinBF16_1(a *tileArgs)
 
 //go:noescape
+func tileScaleWideBF16_1(a *tileArgs)
+
+//go:noescape
+func tileMinWideBF16_1(a *tileArgs)
+
+//go:noescape
 func tileScaleBF16_2(a *tileArgs)
 
 //go:noescape
 func tileMinBF16_2(a *tileArgs)
+
+//go:noescape
+func tileScaleWideBF16_2(a *tileArgs)
+
+//go:noescape
+func tileMinWideBF16_2(a *tileArgs)
 
 //go:noescape
 func tileScaleBF16_3(a *tileArgs)
@@ -81,10 +93,22 @@ func tileScaleBF16_3(a *tileArgs)
 func tileMinBF16_3(a *tileArgs)
 
 //go:noescape
+func tileScaleWideBF16_3(a *tileArgs)
+
+//go:noescape
+func tileMinWideBF16_3(a *tileArgs)
+
+//go:noescape
 func tileScaleBF16_4(a *tileArgs)
 
 //go:noescape
 func tileMinBF16_4(a *tileArgs)
+
+//go:noescape
+func tileScaleWideBF16_4(a *tileArgs)
+
+//go:noescape
+func tileMinWideBF16_4(a *tileArgs)
 
 //go:noescape
 func tileScaleBF16_5(a *tileArgs)
@@ -93,10 +117,22 @@ func tileScaleBF16_5(a *tileArgs)
 func tileMinBF16_5(a *tileArgs)
 
 //go:noescape
+func tileScaleWideBF16_5(a *tileArgs)
+
+//go:noescape
+func tileMinWideBF16_5(a *tileArgs)
+
+//go:noescape
 func tileScaleBF16_6(a *tileArgs)
 
 //go:noescape
 func tileMinBF16_6(a *tileArgs)
+
+//go:noescape
+func tileScaleWideBF16_6(a *tileArgs)
+
+//go:noescape
+func tileMinWideBF16_6(a *tileArgs)
 
 //go:noescape
 func tileF32x16_1x1(a *tileArgs)
@@ -165,10 +201,22 @@ func tileScaleF32x16_1(a *tileArgs)
 func tileMinF32x16_1(a *tileArgs)
 
 //go:noescape
+func tileScaleWideF32x16_1(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x16_1(a *tileArgs)
+
+//go:noescape
 func tileScaleF32x16_2(a *tileArgs)
 
 //go:noescape
 func tileMinF32x16_2(a *tileArgs)
+
+//go:noescape
+func tileScaleWideF32x16_2(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x16_2(a *tileArgs)
 
 //go:noescape
 func tileScaleF32x16_3(a *tileArgs)
@@ -177,10 +225,22 @@ func tileScaleF32x16_3(a *tileArgs)
 func tileMinF32x16_3(a *tileArgs)
 
 //go:noescape
+func tileScaleWideF32x16_3(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x16_3(a *tileArgs)
+
+//go:noescape
 func tileScaleF32x16_4(a *tileArgs)
 
 //go:noescape
 func tileMinF32x16_4(a *tileArgs)
+
+//go:noescape
+func tileScaleWideF32x16_4(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x16_4(a *tileArgs)
 
 //go:noescape
 func tileScaleF32x16_5(a *tileArgs)
@@ -189,10 +249,22 @@ func tileScaleF32x16_5(a *tileArgs)
 func tileMinF32x16_5(a *tileArgs)
 
 //go:noescape
+func tileScaleWideF32x16_5(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x16_5(a *tileArgs)
+
+//go:noescape
 func tileScaleF32x16_6(a *tileArgs)
 
 //go:noescape
 func tileMinF32x16_6(a *tileArgs)
+
+//go:noescape
+func tileScaleWideF32x16_6(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x16_6(a *tileArgs)
 
 //go:noescape
 func tileF32x8_1x2(a *tileArgs)
@@ -219,10 +291,22 @@ func tileScaleF32x8_1(a *tileArgs)
 func tileMinF32x8_1(a *tileArgs)
 
 //go:noescape
+func tileScaleWideF32x8_1(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x8_1(a *tileArgs)
+
+//go:noescape
 func tileScaleF32x8_2(a *tileArgs)
 
 //go:noescape
 func tileMinF32x8_2(a *tileArgs)
+
+//go:noescape
+func tileScaleWideF32x8_2(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x8_2(a *tileArgs)
 
 //go:noescape
 func tileScaleF32x8_3(a *tileArgs)
@@ -231,10 +315,22 @@ func tileScaleF32x8_3(a *tileArgs)
 func tileMinF32x8_3(a *tileArgs)
 
 //go:noescape
+func tileScaleWideF32x8_3(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x8_3(a *tileArgs)
+
+//go:noescape
 func tileScaleF32x8_4(a *tileArgs)
 
 //go:noescape
 func tileMinF32x8_4(a *tileArgs)
+
+//go:noescape
+func tileScaleWideF32x8_4(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x8_4(a *tileArgs)
 
 //go:noescape
 func tileScaleF32x8_5(a *tileArgs)
@@ -243,10 +339,22 @@ func tileScaleF32x8_5(a *tileArgs)
 func tileMinF32x8_5(a *tileArgs)
 
 //go:noescape
+func tileScaleWideF32x8_5(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x8_5(a *tileArgs)
+
+//go:noescape
 func tileScaleF32x8_6(a *tileArgs)
 
 //go:noescape
 func tileMinF32x8_6(a *tileArgs)
+
+//go:noescape
+func tileScaleWideF32x8_6(a *tileArgs)
+
+//go:noescape
+func tileMinWideF32x8_6(a *tileArgs)
 
 //go:noescape
 func fusedQ4_1(a *tileArgs)
@@ -312,6 +420,126 @@ func widenPairs(a *decodeArgs)
 func widenRow(a *decodeArgs)
 
 //go:noescape
+func decodeGroup0BF16(a *decodeArgs)
+
+//go:noescape
+func decodeGroup0F32(a *decodeArgs)
+
+//go:noescape
+func fusedGroup0_1(a *tileArgs)
+
+//go:noescape
+func fusedGroup0Min_1(a *tileArgs)
+
+//go:noescape
+func fusedGroup0_2(a *tileArgs)
+
+//go:noescape
+func fusedGroup0Min_2(a *tileArgs)
+
+//go:noescape
+func fusedGroup0_3(a *tileArgs)
+
+//go:noescape
+func fusedGroup0Min_3(a *tileArgs)
+
+//go:noescape
+func fusedGroup0_4(a *tileArgs)
+
+//go:noescape
+func fusedGroup0Min_4(a *tileArgs)
+
+//go:noescape
+func fusedGroup0_5(a *tileArgs)
+
+//go:noescape
+func fusedGroup0Min_5(a *tileArgs)
+
+//go:noescape
+func decodeGroup1BF16(a *decodeArgs)
+
+//go:noescape
+func decodeGroup1F32(a *decodeArgs)
+
+//go:noescape
+func fusedGroup1_1(a *tileArgs)
+
+//go:noescape
+func fusedGroup1Min_1(a *tileArgs)
+
+//go:noescape
+func fusedGroup1_2(a *tileArgs)
+
+//go:noescape
+func fusedGroup1Min_2(a *tileArgs)
+
+//go:noescape
+func fusedGroup1_3(a *tileArgs)
+
+//go:noescape
+func fusedGroup1Min_3(a *tileArgs)
+
+//go:noescape
+func fusedGroup1_4(a *tileArgs)
+
+//go:noescape
+func fusedGroup1Min_4(a *tileArgs)
+
+//go:noescape
+func fusedGroup1_5(a *tileArgs)
+
+//go:noescape
+func fusedGroup1Min_5(a *tileArgs)
+
+//go:noescape
+func decodeGroup2BF16(a *decodeArgs)
+
+//go:noescape
+func decodeGroup2F32(a *decodeArgs)
+
+//go:noescape
+func fusedGroup2_1(a *tileArgs)
+
+//go:noescape
+func fusedGroup2_2(a *tileArgs)
+
+//go:noescape
+func fusedGroup2_3(a *tileArgs)
+
+//go:noescape
+func fusedGroup2_4(a *tileArgs)
+
+//go:noescape
+func fusedGroup2_5(a *tileArgs)
+
+//go:noescape
+func decodeLookupF32(a *decodeArgs)
+
+//go:noescape
+func expandF16Y(a *decodeArgs)
+
+//go:noescape
+func expandKY(a *decodeArgs)
+
+//go:noescape
+func expandKMinY(a *decodeArgs)
+
+//go:noescape
+func expandNF4Y(a *nestedArgs)
+
+//go:noescape
+func expandF16Z(a *decodeArgs)
+
+//go:noescape
+func expandKZ(a *decodeArgs)
+
+//go:noescape
+func expandKMinZ(a *decodeArgs)
+
+//go:noescape
+func expandNF4Z(a *nestedArgs)
+
+//go:noescape
 func transposeQ4(a *decodeArgs)
 
 //go:noescape
@@ -319,6 +547,12 @@ func transposeQ4Min(a *decodeArgs)
 
 //go:noescape
 func transposeQ8(a *decodeArgs)
+
+//go:noescape
+func transposeScaleWide(a *decodeArgs)
+
+//go:noescape
+func transposeMinWide(a *decodeArgs)
 
 //go:noescape
 func transposePairs(a *decodeArgs)
@@ -337,6 +571,12 @@ func transpose8Scale(a *decodeArgs)
 
 //go:noescape
 func transpose8Min(a *decodeArgs)
+
+//go:noescape
+func transpose8ScaleWide(a *decodeArgs)
+
+//go:noescape
+func transpose8MinWide(a *decodeArgs)
 
 //go:noescape
 func outerZB_1x1(a *tileArgs)
@@ -555,6 +795,8 @@ var tilesBF16 = tileSet{
 	},
 	scale:    [7]func(*tileArgs){1: tileScaleBF16_1, 2: tileScaleBF16_2, 3: tileScaleBF16_3, 4: tileScaleBF16_4, 5: tileScaleBF16_5, 6: tileScaleBF16_6},
 	scaleMin: [7]func(*tileArgs){1: tileMinBF16_1, 2: tileMinBF16_2, 3: tileMinBF16_3, 4: tileMinBF16_4, 5: tileMinBF16_5, 6: tileMinBF16_6},
+	wide:     [7]func(*tileArgs){1: tileScaleWideBF16_1, 2: tileScaleWideBF16_2, 3: tileScaleWideBF16_3, 4: tileScaleWideBF16_4, 5: tileScaleWideBF16_5, 6: tileScaleWideBF16_6},
+	wideMin:  [7]func(*tileArgs){1: tileMinWideBF16_1, 2: tileMinWideBF16_2, 3: tileMinWideBF16_3, 4: tileMinWideBF16_4, 5: tileMinWideBF16_5, 6: tileMinWideBF16_6},
 }
 
 // tilesF32x16 by vectors, then by rows; nil where there is none.
@@ -567,6 +809,8 @@ var tilesF32x16 = tileSet{
 	},
 	scale:    [7]func(*tileArgs){1: tileScaleF32x16_1, 2: tileScaleF32x16_2, 3: tileScaleF32x16_3, 4: tileScaleF32x16_4, 5: tileScaleF32x16_5, 6: tileScaleF32x16_6},
 	scaleMin: [7]func(*tileArgs){1: tileMinF32x16_1, 2: tileMinF32x16_2, 3: tileMinF32x16_3, 4: tileMinF32x16_4, 5: tileMinF32x16_5, 6: tileMinF32x16_6},
+	wide:     [7]func(*tileArgs){1: tileScaleWideF32x16_1, 2: tileScaleWideF32x16_2, 3: tileScaleWideF32x16_3, 4: tileScaleWideF32x16_4, 5: tileScaleWideF32x16_5, 6: tileScaleWideF32x16_6},
+	wideMin:  [7]func(*tileArgs){1: tileMinWideF32x16_1, 2: tileMinWideF32x16_2, 3: tileMinWideF32x16_3, 4: tileMinWideF32x16_4, 5: tileMinWideF32x16_5, 6: tileMinWideF32x16_6},
 }
 
 // tilesF32x8 by vectors, then by rows; nil where there is none.
@@ -576,6 +820,19 @@ var tilesF32x8 = tileSet{
 	},
 	scale:    [7]func(*tileArgs){1: tileScaleF32x8_1, 2: tileScaleF32x8_2, 3: tileScaleF32x8_3, 4: tileScaleF32x8_4, 5: tileScaleF32x8_5, 6: tileScaleF32x8_6},
 	scaleMin: [7]func(*tileArgs){1: tileMinF32x8_1, 2: tileMinF32x8_2, 3: tileMinF32x8_3, 4: tileMinF32x8_4, 5: tileMinF32x8_5, 6: tileMinF32x8_6},
+	wide:     [7]func(*tileArgs){1: tileScaleWideF32x8_1, 2: tileScaleWideF32x8_2, 3: tileScaleWideF32x8_3, 4: tileScaleWideF32x8_4, 5: tileScaleWideF32x8_5, 6: tileScaleWideF32x8_6},
+	wideMin:  [7]func(*tileArgs){1: tileMinWideF32x8_1, 2: tileMinWideF32x8_2, 3: tileMinWideF32x8_3, 4: tileMinWideF32x8_4, 5: tileMinWideF32x8_5, 6: tileMinWideF32x8_6},
+}
+
+// fusedGroups by high bits, minima and rows.
+var fusedGroups = [3][2][6]func(*tileArgs){
+	{0: {1: fusedGroup0_1, 2: fusedGroup0_2, 3: fusedGroup0_3, 4: fusedGroup0_4, 5: fusedGroup0_5},
+		1: {1: fusedGroup0Min_1, 2: fusedGroup0Min_2, 3: fusedGroup0Min_3, 4: fusedGroup0Min_4, 5: fusedGroup0Min_5},
+	},
+	{0: {1: fusedGroup1_1, 2: fusedGroup1_2, 3: fusedGroup1_3, 4: fusedGroup1_4, 5: fusedGroup1_5},
+		1: {1: fusedGroup1Min_1, 2: fusedGroup1Min_2, 3: fusedGroup1Min_3, 4: fusedGroup1Min_4, 5: fusedGroup1Min_5},
+	},
+	{0: {1: fusedGroup2_1, 2: fusedGroup2_2, 3: fusedGroup2_3, 4: fusedGroup2_4, 5: fusedGroup2_5}},
 }
 
 // fusedTiles by format, then by rows.

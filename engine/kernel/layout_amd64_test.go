@@ -15,12 +15,16 @@ func TestArgumentOffsets(t *testing.T) {
 	var da decodeArgs
 	var ra rowArgs
 	var sa softmaxArgs
+	var na nestedArgs
 	for name, c := range map[string]struct{ got, want uintptr }{
 		"tile c": {unsafe.Offsetof(ta.c), 0}, "tile ldc": {unsafe.Offsetof(ta.ldc), 8}, "tile a": {unsafe.Offsetof(ta.a), 16},
 		"tile lda": {unsafe.Offsetof(ta.lda), 24}, "tile b": {unsafe.Offsetof(ta.b), 32}, "tile ldb": {unsafe.Offsetof(ta.ldb), 40},
 		"tile k": {unsafe.Offsetof(ta.k), 48}, "tile scale": {unsafe.Offsetof(ta.scale), 56}, "tile lds": {unsafe.Offsetof(ta.lds), 64},
 		"tile sums": {unsafe.Offsetof(ta.sums), 72}, "tile ldsums": {unsafe.Offsetof(ta.ldsums), 80}, "tile zero": {unsafe.Offsetof(ta.zero), 88},
-		"tile table": {unsafe.Offsetof(ta.table), 96},
+		"tile table": {unsafe.Offsetof(ta.table), 96}, "tile loops": {unsafe.Offsetof(ta.loops), 104},
+		"nested dst": {unsafe.Offsetof(na.dst), 0}, "nested src": {unsafe.Offsetof(na.src), 8}, "nested code": {unsafe.Offsetof(na.code), 16},
+		"nested scale": {unsafe.Offsetof(na.scale), 24}, "nested count": {unsafe.Offsetof(na.count), 32}, "nested first": {unsafe.Offsetof(na.first), 40},
+		"nested index": {unsafe.Offsetof(na.index), 48}, "nested offset": {unsafe.Offsetof(na.offset), 56}, "nested last": {unsafe.Offsetof(na.last), 60},
 		"decode dst": {unsafe.Offsetof(da.dst), 0}, "decode src": {unsafe.Offsetof(da.src), 8}, "decode table": {unsafe.Offsetof(da.table), 16},
 		"decode count": {unsafe.Offsetof(da.count), 24}, "decode stride": {unsafe.Offsetof(da.stride), 32},
 		"decode vectors": {unsafe.Offsetof(da.vectors), 40}, "decode bias": {unsafe.Offsetof(da.bias), 48},

@@ -30,7 +30,8 @@ type job struct {
 //	bf16 mode, quantised      per block of 32: s = that chain from 0 over the integer
 //	                          codes; acc = fma(d, s, acc); with minima also
 //	                          acc = fma(m, Σx, acc), Σx the block's sum: 16 lanes
-//	                          x[2i+1]+x[2i], then the package's tree
+//	                          x[2i+1]+x[2i], then the package's tree (FormatQ6K:
+//	                          blocks of 16; FormatNF4: of 64, codes are bf16(NF4))
 //	f32 mode, f32 weights     per k: acc = fma(x[k], w[k], acc)
 func (x *Exec) MatMul(dst []float32, ldd int, a Operand, w *Panels, accumulate bool) {
 	x.MatMulCols(dst, ldd, a, w, 0, w.N, accumulate)
@@ -54,7 +55,7 @@ func (x *Exec) MatMulCols(dst []float32, ldd int, a Operand, w *Panels, lo, hi i
 	defer x.pool.mu.Unlock()
 	j := &x.job
 	j.dst, j.ldd, j.a, j.w, j.lo, j.hi, j.accumulate = dst, ldd, a, w, lo, hi, accumulate
-	if w.Format == FormatQ4Min {
+	if w.Format.minima() {
 		x.blockSums(a)
 	}
 	panels := (hi - lo + panelCols - 1) / panelCols
@@ -106,7 +107,7 @@ func (x *Exec) matMulTask(task, worker int) {
 	last := min(first+j.group, (j.hi+panelCols-1)/panelCols)
 	t := &s.mul
 	*t = panelTask{ldd: j.ldd, a: j.a.Slice(r0, r1), w: j.w, accumulate: j.accumulate}
-	if j.w.Format == FormatQ4Min {
+	if j.w.Format.minima() {
 		t.sums = j.sums[r0*(j.w.K/blockK):]
 	}
 	for p := first; p < last; p++ {

@@ -5,7 +5,11 @@ import (
 	"testing"
 )
 
-var allFormats = []Format{FormatF32, FormatBF16, FormatQ4, FormatQ4Min, FormatQ8}
+var (
+	plainFormats   = []Format{FormatF32, FormatBF16, FormatQ4, FormatQ4Min, FormatQ8}
+	groupedFormats = []Format{FormatQ5, FormatQ5Min, FormatQ4K, FormatQ5K, FormatQ6K, FormatNF4}
+	allFormats     = append(append([]Format(nil), plainFormats...), groupedFormats...)
+)
 
 // shapes has odd and even K, rows around every tile height, columns that fill
 // neither vectors nor panels, and K and N beyond one decoded chunk.
@@ -14,6 +18,12 @@ type mulShape struct{ m, n, k int }
 func mulShapes(f Format) []mulShape {
 	s := []mulShape{{1, 64, 64}, {2, 16, 32}, {3, 70, 96}, {5, 130, 64}, {6, 64, 32}, {7, 48, 160}, {8, 33, 64},
 		{9, 1, 32}, {12, 96, 64}, {13, 17, 96}, {17, 200, 32}, {20, 64, 64}, {50, 80, 64}, {4, 64, chunkK + 64}, {19, 80, 2*chunkK + 32}, {7, chunkN + 90, 32}}
+	if unit := f.unit(); unit > blockK { // K in units, beyond a decoded chunk and beyond the scales kept at once
+		for i := range s {
+			s[i].k = (s[i].k + unit - 1) / unit * unit
+		}
+		s = append(s, mulShape{3, 66, 5 * 256}, mulShape{12, 66, 5 * 256})
+	}
 	if !f.quantised() {
 		s = append(s, mulShape{1, 64, 1}, mulShape{3, 20, 7}, mulShape{11, 65, 33}, mulShape{18, 16, 577}, mulShape{6, 47, 66})
 	}

@@ -4,6 +4,9 @@ import "testing"
 
 // Shapes are those of SmolLM2-135M: hidden 576, ffn 1536, vocabulary 49152.
 
+// wholeUnits is the next row length that format f can have.
+func wholeUnits(f Format, k int) int { return (k + f.unit() - 1) / f.unit() * f.unit() }
+
 // benchRows are the rows of a multiply: one sequence that decodes, eight, and
 // parts of a prefill.
 var benchRows = []int{1, 8, 64, 512}
@@ -12,7 +15,8 @@ func BenchmarkMatMul(b *testing.B) {
 	benchThreads(b, func(x *Exec) {
 		for _, f := range allFormats {
 			for _, m := range benchRows {
-				const n, k = 1536, 576
+				const n = 1536
+				k := wholeUnits(f, 576)
 				b.Run(benchName(x, "%v/%dx%dx%d", f, m, n, k), func(b *testing.B) {
 					r := newRand(1)
 					a, w := randOperand(r, modeOf(f), m, k), randPanels(r, f, n, k)
@@ -29,7 +33,8 @@ func BenchmarkMatMulT(b *testing.B) {
 	benchThreads(b, func(x *Exec) {
 		for _, f := range allFormats {
 			for _, m := range benchRows {
-				const n, k = 1536, 576
+				const n = 1536
+				k := wholeUnits(f, 576)
 				b.Run(benchName(x, "%v/%dx%dx%d", f, m, k, n), func(b *testing.B) {
 					r := newRand(1)
 					a, w := randOperand(r, modeOf(f), m, n), randPanels(r, f, n, k)
@@ -64,11 +69,15 @@ func BenchmarkMatMulStream(b *testing.B) {
 				continue
 			}
 			for _, m := range []int{1, 8} {
-				const n, k = 49152, 576
+				const n = 49152
+				k := wholeUnits(f, 576)
 				b.Run(benchName(x, "%v/%dx%dx%d", f, m, n, k), func(b *testing.B) {
 					w := NewPanels(f, n, k)
 					for i := range w.data {
 						w.data[i] = byte(i) & 0x3b // positive numbers of all kinds
+					}
+					if f == FormatNF4 {
+						w.SetNested(new([256]float32), make([]float32, (n*k/64+255)/256), 1)
 					}
 					a := randOperand(newRand(1), BF16, m, k)
 					dst := make([]float32, m*n)

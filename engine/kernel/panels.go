@@ -9,18 +9,26 @@ import (
 type Format uint8
 
 // The formats. A quantised one keeps its bit width; its rows are cut into
-// blocks of 32 along K, each with a half-precision scale d (and minimum m).
+// blocks along K, of 32 values unless said, each with a scale d (and minimum m):
+// half-precision numbers, or for the K formats the product of an f16 of 256
+// values and a small integer of the block (s, t).
 const (
 	FormatF32   Format = iota
 	FormatBF16         // bfloat16
 	FormatQ4           // value = d*(q-8), q = 0..15 (GGUF Q4_0)
 	FormatQ4Min        // value = d*q + m, q = 0..15 (GGUF Q4_1)
 	FormatQ8           // value = d*q, q = -128..127 (GGUF Q8_0)
+	FormatQ5           // value = d*(q-16), q = 0..31 (GGUF Q5_0)
+	FormatQ5Min        // value = d*q + m, q = 0..31 (GGUF Q5_1)
+	FormatQ4K          // value = (d*s)*q - m*t, q = 0..15, s and t = 0..255 (GGUF Q4_K)
+	FormatQ5K          // value = (d*s)*q - m*t, q = 0..31, s and t = 0..255 (GGUF Q5_K)
+	FormatQ6K          // value = (d*s)*(q-32), q = 0..63, s = -128..127, blocks of 16 (GGUF Q6_K)
+	FormatNF4          // value = NF4[q]*d, q = 0..15, blocks of 64, d itself quantised: see SetNested
 	numFormats
 )
 
 func (f Format) String() string {
-	return [...]string{"f32", "bf16", "q4", "q4min", "q8", "unknown"}[min(f, numFormats)]
+	return [...]string{"f32", "bf16", "q4", "q4min", "q8", "q5", "q5min", "q4k", "q5k", "q6k", "nf4", "unknown"}[min(f, numFormats)]
 }
 
 func (f Format) quantised() bool { return f >= FormatQ4 && f < numFormats }
@@ -45,6 +53,7 @@ const (
 //	q4min  as q4, then 64 minima (f16).
 //	q8     for each block of 32 k: for each pair of k, each column's two codes;
 //	       then 64 scales (f16).
+//	others see grouping
 type Panels struct {
 	N, K   int
 	Format Format
@@ -52,16 +61,17 @@ type Panels struct {
 	data  []byte
 	panel int // bytes of a full panel
 	block int // bytes of one quantised block of 32 x 64
+	nest  nesting
 }
 
 // NewPanels allocates zeroed panels for W [n, k]. Quantised formats need k to
-// be a multiple of 32.
+// be a multiple of 32, NF4 of 64, the K formats of 256.
 func NewPanels(f Format, n, k int) *Panels {
 	if n < 0 || k < 0 || f >= numFormats {
 		panic(fmt.Sprintf("kernel: panels of format %v, %d x %d", f, n, k))
 	}
-	if f.quantised() && k%blockK != 0 {
-		panic(fmt.Sprintf("kernel: %v panels of %d x %d: the row length must be a multiple of %d", f, n, k, blockK))
+	if unit := f.unit(); k%unit != 0 {
+		panic(fmt.Sprintf("kernel: %v panels of %d x %d: the row length must be a multiple of %d", f, n, k, unit))
 	}
 	p := &Panels{N: n, K: k, Format: f}
 	last := panelCols
@@ -77,7 +87,9 @@ func NewPanels(f Format, n, k int) *Panels {
 	case FormatQ8:
 		p.block = 32*64 + 128
 	}
-	if f.quantised() {
+	if g := f.grouping(); g != nil {
+		p.panel = g.panelBytes(k)
+	} else if f.quantised() {
 		p.panel = k / blockK * p.block
 	} else if n%panelCols != 0 {
 		last = (n%panelCols + laneCols - 1) &^ (laneCols - 1)

@@ -3,7 +3,10 @@ package kernel
 import "runtime"
 
 // RowF32 writes the dequantised row n of W to dst [K]: an embedding's lookup,
-// and what oracles compare with. Every format's value is exact in float32.
+// and what oracles compare with. d*q is exact in float32 (a scale has at most 18
+// significant bits, with the code at most 24), so one rounding is left where a
+// minimum is added; NF4 rounds the code to bfloat16 first, as the multiply does,
+// then the product.
 func (p *Panels) RowF32(n int, dst []float32) {
 	p.checkRow("RowF32", n, len(dst), p.K)
 	pi, c := n/panelCols, n%panelCols
@@ -19,6 +22,8 @@ func (p *Panels) RowF32(n int, dst []float32) {
 		for k := range p.K {
 			dst[k] = F32FromBF16(src[pairAt(k, w, c)])
 		}
+	case FormatQ5, FormatQ5Min, FormatQ4K, FormatQ5K, FormatQ6K, FormatNF4:
+		p.groupPart(n, 0, dst[:p.K])
 	default:
 		for b := range p.K / blockK {
 			p.blockRow(p.blockAt(pi, b), c, dst[b*blockK:(b+1)*blockK])

@@ -14,7 +14,7 @@ func TestPanelsRows(t *testing.T) {
 		scale, mins := make([]uint16, 2), make([]uint16, 2)
 		rowsF, wantF := make([][]float32, n), make([][]float32, n)
 		ps := map[Format]*Panels{}
-		for _, f := range allFormats {
+		for _, f := range plainFormats {
 			ps[f] = NewPanels(f, n, k)
 		}
 		want := map[Format][][]float32{}
@@ -23,7 +23,7 @@ func TestPanelsRows(t *testing.T) {
 			wantF[i] = rowsF[i]
 			q4, q8 := make([]uint8, k), make([]int8, k)
 			vals := map[Format][]float32{}
-			for _, f := range allFormats {
+			for _, f := range plainFormats {
 				vals[f] = make([]float32, k)
 			}
 			for b := range scale {
@@ -51,7 +51,7 @@ func TestPanelsRows(t *testing.T) {
 			}
 		}
 		got := make([]float32, k)
-		for _, f := range allFormats {
+		for _, f := range plainFormats {
 			for i := range n {
 				ps[f].RowF32(i, got)
 				wantBits(t, f.String(), got, want[f][i])
@@ -97,10 +97,12 @@ func TestPanelsConcurrent(t *testing.T) {
 }
 
 // Weights keep their bit width: 4-bit codes take 4.5 or 5 bits each with their
-// scales and minima, 8-bit codes 8.5.
+// scales and minima, 8-bit codes 8.5. The K formats' factors of 6 bits take 8 here:
+// 4.625 bits a weight where the file has 4.5.
 func TestPanelsBytes(t *testing.T) {
-	const n, k = 128, 64
-	for f, bits := range map[Format]float64{FormatF32: 32, FormatBF16: 16, FormatQ4: 4.5, FormatQ4Min: 5, FormatQ8: 8.5} {
+	const n, k = 128, 256
+	for f, bits := range map[Format]float64{FormatF32: 32, FormatBF16: 16, FormatQ4: 4.5, FormatQ4Min: 5, FormatQ8: 8.5,
+		FormatQ5: 5.5, FormatQ5Min: 6, FormatQ4K: 4.625, FormatQ5K: 5.625, FormatQ6K: 6.5625, FormatNF4: 4.125} {
 		if got := float64(NewPanels(f, n, k).Bytes()) * 8 / (n * k); got != bits {
 			t.Errorf("%v: %v bits per weight, want %v", f, got, bits)
 		}

@@ -22,6 +22,8 @@ func portablePanel(s *scratch, t *panelTask) {
 		t.eachRow(t.accumulate, func(r int, acc *lanes64) {
 			mulPairs(acc, t.a.B[r*t.a.Stride:], w, t.w.K, width, t.cols)
 		})
+	case FormatQ5, FormatQ5Min, FormatQ4K, FormatQ5K, FormatQ6K, FormatNF4:
+		t.portableGroups(s)
 	default:
 		codes := asU16(s.w2)[:blockK*panelCols] // bf16 pairs, as in a bf16 panel
 		for b := range t.w.K / blockK {
@@ -94,6 +96,33 @@ func (t *panelTask) mulBlock(acc *lanes64, r, b int, blk []byte, codes []uint16)
 		for c := range t.cols {
 			acc[c] = fma32(F32FromF16(m[c]), sum, acc[c])
 		}
+	}
+}
+
+// portableGroups is portablePanel for the grouped formats: block by block, a
+// chain over the codes, then the block's scale and minimum.
+func (t *panelTask) portableGroups(s *scratch) {
+	g, data, codes := t.w.Format.grouping(), t.w.bytes(t.panel), asU16(s.w2)
+	for b := range t.w.K / g.block {
+		t.w.groupScales(s.scale, g, t.panel, b, 1)
+		for k := range g.block {
+			for c := range panelCols {
+				codes[pairAt(k, panelCols, c)] = BF16FromF32(t.w.groupCode(g, data, b*g.block+k, c))
+			}
+		}
+		t.eachRow(t.accumulate || b > 0, func(r int, acc *lanes64) {
+			var sum lanes64
+			mulPairs(&sum, t.a.B[r*t.a.Stride+b*g.block:], codes, g.block, panelCols, t.cols)
+			for c := range t.cols {
+				acc[c] = fma32(s.scale[c], sum[c], acc[c])
+			}
+			if g.min {
+				x := t.sums[r*(t.w.K/blockK)+b]
+				for c := range t.cols {
+					acc[c] = fma32(s.scale[panelCols+c], x, acc[c])
+				}
+			}
+		})
 	}
 }
 
@@ -171,6 +200,10 @@ func (p *Panels) part(n, k0 int, dst []float32) {
 		for i := range dst {
 			dst[i] = F32FromBF16(src[pairAt(k0+i, w, c)])
 		}
+		return
+	}
+	if p.Format.grouping() != nil {
+		p.groupPart(n, k0, dst)
 		return
 	}
 	for i := 0; i < len(dst); i += blockK {

@@ -7,12 +7,14 @@ const (
 	chunkN    = 384 // rows of W per decoded, transposed chunk (a multiple of 64)
 	chunkWide = max(chunkK, chunkN)
 	tileRows  = 16 // most rows of a register tile
+	scaleRows = 64 // most rows of 64 scales or minima of a decoded chunk
 )
 
 // scratch is a worker's private memory.
 type scratch struct {
 	w, w2 []byte    // decoded weights: chunk x 64 values of 4 bytes, of 2 bytes
 	a     []float32 // widened left-hand rows (sets without bf16 multiply): tileRows x chunk
+	scale []float32 // scaleRows x 64: scales of grouped formats as f32
 	edge  []float32 // tileRows x 64: destination of columns that end within a vector
 
 	// The tasks at hand: kept here so that they are not allocated.
@@ -26,5 +28,6 @@ func (s *scratch) init() {
 	s.w = alignedBytes(chunkWide * panelCols * 4)
 	s.w2 = alignedBytes(chunkWide * panelCols * 2)
 	s.a = alignedF32(tileRows * chunkWide)
+	s.scale = alignedF32(scaleRows * panelCols)
 	s.edge = alignedF32(tileRows * panelCols)
 }

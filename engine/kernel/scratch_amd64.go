@@ -11,6 +11,8 @@ type archScratch struct {
 	args  tileArgs
 	dec   decodeArgs
 	tiles tileJob
+	nest  nestedArgs
+	index [panelCols]uint32 // of nest
 }
 
 // spareScratch lends scratch memory to functions that know no worker. Unlike a

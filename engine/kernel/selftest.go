@@ -71,6 +71,10 @@ func (t *testBits) panels(f Format, n, k int) *Panels {
 	p := NewPanels(f, n, k)
 	scale, mins := make([]uint16, k/blockK), make([]uint16, k/blockK)
 	q4, q8 := make([]uint8, k), make([]int8, k)
+	if f.grouping() != nil {
+		t.groupRows(p)
+		return p
+	}
 	for r := range n {
 		for i := range scale {
 			scale[i], mins[i] = F16FromF32(t.f32(0.1)), F16FromF32(t.f32(0.5))
@@ -90,6 +94,38 @@ func (t *testBits) panels(f Format, n, k int) *Panels {
 	return p
 }
 
+// groupRows fills panels of a grouped format.
+func (t *testBits) groupRows(p *Panels) {
+	g, k := p.Format.grouping(), p.K
+	codes, factors, minFactors := make([]uint8, k), make([]uint8, k/g.block), make([]uint8, k/g.block)
+	scale, mins := make([]uint16, k/g.block), make([]uint16, k/g.block)
+	if p.Format == FormatNF4 {
+		var code [256]float32
+		copy(code[:], t.slice(256, 2))
+		p.SetNested(&code, t.slice((p.N*k/g.block+nestedBlocks-1)/nestedBlocks, 0.1), t.f32(0.1))
+	}
+	for r := range p.N {
+		for i := range codes {
+			codes[i] = uint8(t.next()) & (16<<g.high - 1)
+		}
+		for i := range factors {
+			factors[i], minFactors[i] = uint8(t.next()), uint8(t.next())
+			scale[i], mins[i] = F16FromF32(t.f32(0.02)), F16FromF32(t.f32(0.1))
+			if g.kind == scaleK {
+				scale[i], mins[i] = F16FromF32(t.f32(0.0002)), F16FromF32(t.f32(0.001))
+			}
+		}
+		switch g.kind {
+		case scaleF16:
+			p.SetRowQ5(r, codes, scale, mins)
+		case scaleK:
+			p.SetRowK(r, codes, scale, mins, factors, minFactors)
+		default:
+			p.SetRowNF4(r, codes, factors)
+		}
+	}
+}
+
 // differ names the first value whose bits differ.
 func differ(what string, got, want []float32) error {
 	for i := range want {
@@ -101,7 +137,8 @@ func differ(what string, got, want []float32) error {
 }
 
 func testMul(got, want *Exec, t *testBits, f Format, m int) error {
-	const n, k = 72, 64
+	const n = 72
+	k := max(64, f.unit())
 	mode := BF16
 	if f == FormatF32 {
 		mode = F32

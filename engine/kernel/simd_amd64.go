@@ -9,6 +9,8 @@ type simd struct {
 	fused bool   // few rows: decode in registers
 	outer *[2][4][9]func(*tileArgs)
 
+	expand expander // scales of grouped formats
+
 	blocks blockFuncs
 }
 
@@ -33,6 +35,10 @@ func (v *simd) panel(s *scratch, t *panelTask) {
 		v.plainF32(s, t)
 	case f == FormatBF16:
 		v.plainBF16(s, t)
+	case f.grouping() != nil && v.fused && t.a.Rows <= fusedUpTo(f):
+		v.fusedGroup(s, t)
+	case f.grouping() != nil:
+		v.grouped(s, t)
 	case v.fused && t.a.Rows <= fusedUpTo(f):
 		fusedPanel(s, t)
 	default:

@@ -72,6 +72,10 @@ func (v *simd) transposedBF16(s *scratch, t *panelTTask, n0, count int) {
 			}
 			continue
 		}
+		if t.w.Format.grouping() != nil {
+			v.transposeGroup(s, t, dst, p)
+			continue
+		}
 		for k := 0; k < t.cols; k += blockK {
 			s.dec = decodeArgs{dst: unsafe.Add(dst, k*4), src: ptr(t.w.blockAt(p, (t.k0+k)/blockK)), table: codeTableF32(t.w.Format)}
 			switch t.w.Format {
@@ -108,6 +112,10 @@ func (v *simd) transposedPairs(s *scratch, t *panelTTask, n0, count int) {
 			widenPanel(s, ptr(s.w2), unsafe.Add(ptr(t.w.bytes(p)), t.k0/2*width*4), t.cols/2, width*4, width/laneCols)
 			s.dec = decodeArgs{dst: dst, src: ptr(s.w2), count: t.cols / 8, stride: panelCols * 4, vectors: width / 8}
 			transpose8Pairs(&s.dec)
+			continue
+		}
+		if t.w.Format.grouping() != nil {
+			v.transposeGroup(s, t, dst, p)
 			continue
 		}
 		for k := 0; k < t.cols; k += blockK {

@@ -18,6 +18,7 @@ type tileArgs struct {
 	ldsums int            // from row to row
 	zero   int            // not 0: start from zero instead of c
 	table  unsafe.Pointer // decoding table
+	loops  int            // grouped panels: rounds of four steps to a block
 }
 
 // tileSet is a family of tiles for one way to multiply.
@@ -25,6 +26,8 @@ type tileSet struct {
 	plain    [5][17]func(*tileArgs) // by vectors and rows
 	scale    [7]func(*tileArgs)     // quantised panel, by rows
 	scaleMin [7]func(*tileArgs)     // the same with minima
+	wide     [7]func(*tileArgs)     // blocks of any length, scales as f32 (minima 256 bytes on)
+	wideMin  [7]func(*tileArgs)
 }
 
 // tiling is a tileSet with the shape of its tiles.
@@ -50,6 +53,7 @@ type tileJob struct {
 	scale, sums unsafe.Pointer
 	lds, ldsums int
 	min         bool
+	chain       int // k of a block of a grouped panel; 0: blocks of 32, f16 scales
 	accumulate  bool
 }
 
@@ -96,13 +100,10 @@ func (t *tiling) tile(s *scratch, j *tileJob, args *tileArgs, r, mr, c int) {
 	}
 	if j.blocks > 0 {
 		args.k, args.lds, args.ldsums = j.blocks, j.lds, j.ldsums
-		args.scale = unsafe.Add(j.scale, c*2)
 		if j.min {
 			args.sums = unsafe.Add(j.sums, r*j.ldsums)
-			t.tiles.scaleMin[mr](args)
-		} else {
-			t.tiles.scale[mr](args)
 		}
+		t.blockTile(j, args, mr, c)
 	} else {
 		args.k = j.steps
 		nv := whole / t.vecCols
@@ -111,6 +112,25 @@ func (t *tiling) tile(s *scratch, j *tileJob, args *tileArgs, r, mr, c int) {
 	}
 	if edge {
 		copyRows(dst, j.ldc, s.edge, ldc, mr, cols)
+	}
+}
+
+// blockTile runs a tile of a quantised panel from column c.
+func (t *tiling) blockTile(j *tileJob, args *tileArgs, mr, c int) {
+	scale, min := &t.tiles.scale, &t.tiles.scaleMin
+	args.scale = unsafe.Add(j.scale, c*2)
+	if j.chain > 0 {
+		scale, min = &t.tiles.wide, &t.tiles.wideMin
+		args.scale = unsafe.Add(j.scale, c*4)
+		args.loops = j.chain / groupK // four pairs a round
+		if t.widenA {
+			args.loops *= 2 // four values
+		}
+	}
+	if j.min {
+		min[mr](args)
+	} else {
+		scale[mr](args)
 	}
 }
 
@@ -138,6 +158,9 @@ func (t *tiling) widen(s *scratch, args *tileArgs, mr int, j *tileJob) {
 	values := j.steps
 	if j.blocks > 0 {
 		values = j.blocks * blockK
+		if j.chain > 0 {
+			values = j.blocks * j.chain
+		}
 	}
 	for r := range mr {
 		src, dst := unsafe.Add(args.a, r*args.lda), s.a[r*chunkWide:]

@@ -89,7 +89,7 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.f("DECQ CX")
 	a.f("JNZ %s", loop)
 	a.f("MOVQ BX, DX")
-	fl.scaleBlock(a, mr, nv, kind == kindQ4Min)
+	fl.scaleBlock(a, mr, nv, scales{min: kind == kindQ4Min})
 	for off := 0; off < tailBytes(kind); off += 64 {
 		a.f("PREFETCHT0 %d(BX)", off+fusedAhead)
 	}

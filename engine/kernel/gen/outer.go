@@ -80,6 +80,7 @@ func tables(b *bytes.Buffer) {
 	for _, fl := range []flavour{dp, z32, y32} {
 		tileTables(b, fl)
 	}
+	groupTables(b)
 	b.WriteString("// fusedTiles by format, then by rows.\nvar fusedTiles = [numFormats][6]func(*tileArgs){\n")
 	for _, kind := range []string{kindQ4, kindQ4Min, kindQ8} {
 		fmt.Fprintf(b, "Format%s: {", kind)

@@ -45,18 +45,50 @@ func (fl flavour) heights(nv int) []int {
 }
 
 func (fl flavour) tileName(mr, nv int) string { return fmt.Sprintf("tile%s_%dx%d", fl.name, mr, nv) }
-func (fl flavour) blockName(min bool, mr int) string {
-	if min {
-		return fmt.Sprintf("tileMin%s_%d", fl.name, mr)
+func (fl flavour) blockName(sc scales, mr int) string {
+	return fmt.Sprintf("tile%s%s_%d", sc.name(), fl.name, mr)
+}
+
+// scales is how a quantised panel's scales are kept: f16 beside the codes of a
+// block of 32, or f32 in scratch memory (wide), for blocks of any length.
+type scales struct{ min, wide bool }
+
+var allScales = []scales{{}, {min: true}, {wide: true}, {min: true, wide: true}}
+
+func (sc scales) name() string {
+	name := "Scale"
+	if sc.min {
+		name = "Min"
 	}
-	return fmt.Sprintf("tileScale%s_%d", fl.name, mr)
+	if sc.wide {
+		name += "Wide"
+	}
+	return name
+}
+
+// load loads vector v (bytes long) of the block's scales at base, or of its
+// minima, to reg.
+func (sc scales) load(a *asm, base, reg string, bytes, v int, min bool) {
+	if sc.wide {
+		off := v * bytes
+		if min {
+			off += 256
+		}
+		a.f("VMOVUPS %d(%s), %s", off, base, reg)
+		return
+	}
+	off := v * bytes / 2
+	if min {
+		off += 128
+	}
+	a.f("VCVTPH2PS %d(%s), %s", off, base, reg)
 }
 
 // Offsets in tileArgs; a test checks them against the Go type.
 const (
 	argC, argLDC, argA, argLDA, argB, argLDB   = 0, 8, 16, 24, 32, 40
 	argK, argScale, argLDS, argSums, argLDSums = 48, 56, 64, 72, 80
-	argZero, argTable                          = 88, 96
+	argZero, argTable, argLoops                = 88, 96, 104
 )
 
 // Registers: DI/R13.. destination rows, SI R10 R11 R12 rows of a in groups of
@@ -188,24 +220,28 @@ func (fl flavour) tile(a *asm, mr, nv int) {
 // blockTile emits the tile of a quantised panel whose codes are decoded: for
 // each block of 32 k, s = chain from 0 over the codes; c = fma(d, s, c), then
 // with min c = fma(m, sum, c). c stays in memory: a block is long enough to
-// hide it.
-func (fl flavour) blockTile(a *asm, mr int, min bool) {
+// hide it. Wide scales go with blocks of any multiple of 4 steps (argLoops).
+func (fl flavour) blockTile(a *asm, mr int, sc scales) {
 	const unroll = 4
 	nv := fl.maxVecs
 	step := 64 * 4 // a step of b: one pair or value of 64 columns
-	a.begin(fl.blockName(min, mr), "tileArgs", true)
+	a.begin(fl.blockName(sc, mr), "tileArgs", true)
 	loadA(a, mr)
 	a.f("MOVQ %d(AX), BX", argB)
 	a.f("MOVQ %d(AX), R15", argLDC)
 	a.f("MOVQ %d(AX), DX", argScale)
-	if min {
+	if sc.min {
 		a.f("MOVQ %d(AX), R13", argSums)
 	}
 	block, loop := a.newLabel("block"), a.newLabel("loop")
 	fl.clearC(a, mr, nv)
 	a.label(block)
 	fl.zero(a, mr*nv)
-	a.f("MOVQ $%d, CX", fl.steps/unroll)
+	if sc.wide {
+		a.f("MOVQ %d(AX), CX", argLoops)
+	} else {
+		a.f("MOVQ $%d, CX", fl.steps/unroll)
+	}
 	a.label(loop)
 	for u := range unroll {
 		fl.step(a, mr, nv, u*4, u*step)
@@ -214,9 +250,9 @@ func (fl flavour) blockTile(a *asm, mr int, min bool) {
 	a.f("ADDQ $%d, BX", unroll*step)
 	a.f("DECQ CX")
 	a.f("JNZ %s", loop)
-	fl.scaleBlock(a, mr, nv, min)
+	fl.scaleBlock(a, mr, nv, sc)
 	a.f("ADDQ %d(AX), DX", argLDS)
-	if min {
+	if sc.min {
 		a.f("ADDQ $4, R13")
 	}
 	a.f("DECQ %d(AX)", argK)
@@ -240,12 +276,13 @@ func (fl flavour) clearC(a *asm, mr, nv int) {
 
 // scaleBlock adds the block sums in registers to c: DX points at the block's
 // f16 scales (minima 128 bytes on), R13 at the first row's sum of this block.
-func (fl flavour) scaleBlock(a *asm, mr, nv int, min bool) {
+func (fl flavour) scaleBlock(a *asm, mr, nv int, sc scales) {
+	min := sc.min
 	d, m := mr*nv, mr*nv+nv
 	if fl.reg == "Y" { // 16 registers: one vector of scales at a time
 		d, m = mr*nv, mr*nv+1
 		for v := range nv {
-			a.f("VCVTPH2PS %d(DX), Y%d", v*16, d)
+			sc.load(a, "DX", sprint("Y%d", d), fl.bytes, v, false)
 			fl.eachC(a, mr, func(r int) {
 				a.f("VFMADD213PS %d(DI), Y%d, Y%d", v*32, d, r*nv+v)
 				if !min {
@@ -255,7 +292,7 @@ func (fl flavour) scaleBlock(a *asm, mr, nv int, min bool) {
 			if !min {
 				continue
 			}
-			a.f("VCVTPH2PS %d(DX), Y%d", 128+v*16, d)
+			sc.load(a, "DX", sprint("Y%d", d), fl.bytes, v, true)
 			a.f("MOVQ R13, CX")
 			fl.eachC(a, mr, func(r int) {
 				a.f("VBROADCASTSS (CX), Y%d", m)
@@ -267,7 +304,7 @@ func (fl flavour) scaleBlock(a *asm, mr, nv int, min bool) {
 		return
 	}
 	for v := range nv {
-		a.f("VCVTPH2PS %d(DX), Z%d", v*32, d+v)
+		sc.load(a, "DX", sprint("Z%d", d+v), fl.bytes, v, false)
 	}
 	if !min {
 		fl.eachC(a, mr, func(r int) {
@@ -284,7 +321,7 @@ func (fl flavour) scaleBlock(a *asm, mr, nv int, min bool) {
 		}
 	})
 	for v := range nv { // the scales are done with: their registers take the minima
-		a.f("VCVTPH2PS %d(DX), Z%d", 128+v*32, d+v)
+		sc.load(a, "DX", sprint("Z%d", d+v), fl.bytes, v, true)
 	}
 	a.f("MOVQ R13, CX")
 	fl.eachC(a, mr, func(r int) {
@@ -307,8 +344,9 @@ func tiles(a *asm, fl flavour) {
 		}
 	}
 	for mr := 1; mr <= 6; mr++ {
-		fl.blockTile(a, mr, false)
-		fl.blockTile(a, mr, true)
+		for _, sc := range allScales {
+			fl.blockTile(a, mr, sc)
+		}
 	}
 }
 
@@ -323,14 +361,10 @@ func tileTables(b *bytes.Buffer, fl flavour) {
 		b.WriteString("},\n")
 	}
 	b.WriteString("},\n")
-	for _, min := range []bool{false, true} {
-		name := "scale"
-		if min {
-			name = "scaleMin"
-		}
-		fmt.Fprintf(b, "%s: [7]func(*tileArgs){", name)
+	for i, sc := range allScales {
+		fmt.Fprintf(b, "%s: [7]func(*tileArgs){", []string{"scale", "scaleMin", "wide", "wideMin"}[i])
 		for mr := 1; mr <= 6; mr++ {
-			fmt.Fprintf(b, "%d: %s, ", mr, fl.blockName(min, mr))
+			fmt.Fprintf(b, "%d: %s, ", mr, fl.blockName(sc, mr))
 		}
 		b.WriteString("},\n")
 	}

@@ -6,6 +6,8 @@ func transposes(a *asm) {
 	transposeBlock(a, kindQ4)
 	transposeBlock(a, kindQ4Min)
 	transposeBlock(a, kindQ8)
+	transposeWide(a, false)
+	transposeWide(a, true)
 	transposePairs(a)
 	transposeF32(a)
 	a.f("")
@@ -36,6 +38,41 @@ func transposeBlock(a *asm, kind string) {
 			}
 			a.transposeQuads(v, half*64)
 		}
+	}
+	a.end()
+}
+
+// transposeWide scales 16 k of 64 columns n, decoded to pairs of bf16 codes (stride
+// bytes from pair to pair), by the f32 scales at table (minima 256 bytes on), rounds
+// to bf16 and stores pairs of n: 32 rows of [16 k][2], 256 bytes apart.
+func transposeWide(a *asm, min bool) {
+	a.decodeStart("transpose"+scales{min: min, wide: true}.name(), true)
+	a.f("MOVQ %d(AX), CX", decTable)
+	a.f("VMOVUPS transposeIndex<>(SB), Z30")
+	a.f("VPTERNLOGD $0xff, Z31, Z31, Z31")
+	a.f("VPSLLD $16, Z31, Z31")
+	for v := range 4 {
+		a.f("VMOVUPS %d(CX), Z28", v*64)
+		if min {
+			a.f("VMOVUPS %d(CX), Z29", 256+v*64)
+		}
+		a.f("MOVQ BX, SI")
+		for j := range 8 {
+			even, odd := 16+2*(j&1), 17+2*(j&1)
+			a.f("VMOVUPS %d(SI), Z%d", v*64, even)
+			a.f("VPANDD Z31, Z%d, Z%d", even, odd)
+			a.f("VPSLLD $16, Z%[1]d, Z%[1]d", even)
+			for _, r := range []int{even, odd} {
+				if min {
+					a.f("VFMADD213PS Z29, Z28, Z%d", r)
+				} else {
+					a.f("VMULPS Z28, Z%[1]d, Z%[1]d", r)
+				}
+			}
+			a.cvt2bf16(even, odd, j)
+			a.f("ADDQ DX, SI")
+		}
+		a.transposeQuads(v, 0)
 	}
 	a.end()
 }

@@ -1,30 +1,36 @@
 package main
 
+import "strings"
+
 // How transpose8 treats the values on their way.
 const (
 	t8Plain = "Plain" // f32 weights
 	t8Pairs = "Pairs" // widened bf16 weights: rows come and go with the odd one of a pair first
 	t8Scale = "Scale" // codes: times the scale, rounded to bf16, in pairs
 	t8Min   = "Min"   // codes: times the scale plus the minimum, rounded, in pairs
+	t8Wide  = "Wide"  // added to the two above: f32 scales
 )
 
 // transposes8 emits, for the sets without bf16 instructions, the functions that
 // turn decoded weights [k][n] (f32) into f32 panels of Wᵀ. 256 bits.
 func transposes8(a *asm) {
-	for _, kind := range []string{t8Plain, t8Pairs, t8Scale, t8Min} {
+	for _, kind := range []string{t8Plain, t8Pairs, t8Scale, t8Min, t8Scale + t8Wide, t8Min + t8Wide} {
 		transpose8(a, kind)
 	}
 }
 
 // transpose8: count groups of 8 rows k, stride bytes apart, of vectors x 8
-// columns n, to rows n of 256 bytes. table points at the block's f16 scales.
+// columns n, to rows n of 256 bytes. table points at the block's scales.
 func transpose8(a *asm, kind string) {
+	name := kind
+	kind, wide := strings.CutSuffix(kind, t8Wide)
+	sc := scales{min: kind == t8Min, wide: wide}
 	swap := 0
 	if kind != t8Plain {
 		swap = 1
 	}
 	round := kind == t8Scale || kind == t8Min
-	a.decodeStart("transpose8"+kind, round)
+	a.decodeStart("transpose8"+name, round)
 	a.f("LEAQ (DX)(DX*2), R9")
 	group, vec := a.newLabel("group"), a.newLabel("vector")
 	a.label(group)
@@ -35,10 +41,10 @@ func transpose8(a *asm, kind string) {
 	a.label(vec)
 	a.f("LEAQ (SI)(DX*4), R12")
 	if round {
-		a.f("VCVTPH2PS (R11), Y14")
+		sc.load(a, "R11", "Y14", 32, 0, false)
 	}
 	if kind == t8Min {
-		a.f("VCVTPH2PS 128(R11), Y15")
+		sc.load(a, "R11", "Y15", 32, 0, true)
 	}
 	for i := range 8 {
 		row := i ^ swap
@@ -62,7 +68,11 @@ func transpose8(a *asm, kind string) {
 	}
 	a.transpose8x8(swap)
 	a.f("ADDQ $32, SI")
-	a.f("ADDQ $16, R11")
+	if wide {
+		a.f("ADDQ $32, R11")
+	} else {
+		a.f("ADDQ $16, R11")
+	}
 	a.f("ADDQ $2048, R10")
 	a.f("DECQ R8")
 	a.f("JNZ %s", vec)
