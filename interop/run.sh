@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export DLM
 
-bases=(tiny-llama "$tiny/llama-tied" "$tiny/llama-tied" tiny-llama3 "$tiny/llama3-untied" "$tiny/llama3-untied" tiny-qwen2 "$tiny/qwen2" "$tiny/qwen2")
+bases=(tiny-llama "$tiny/llama-tied" "$tiny/llama-tied" tiny-llama3 "$tiny/llama3-untied" "$tiny/llama3-untied" tiny-qwen2 "$tiny/qwen2" "$tiny/qwen2" tiny-qwen3 "$tiny/qwen3" "$tiny/qwen3")
 if [ "${1:-}" != tiny ]; then
   need_model
   bases+=(smollm2-135m "$MODEL" "$HF")

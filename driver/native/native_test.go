@@ -15,7 +15,7 @@ import (
 const tinyDir = "../../engine/testdata/tiny"
 
 // bases are the tiny checkpoints, as folders and as a GGUF file.
-var bases = []string{"llama-tied", "llama3-untied", "qwen2", "llama-tied/q4_1.gguf"}
+var bases = []string{"llama-tied", "llama3-untied", "qwen2", "qwen3", "llama-tied/q4_1.gguf"}
 
 func open(t testing.TB, name string, o Options) *Native {
 	t.Helper()

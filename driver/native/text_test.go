@@ -13,7 +13,7 @@ import (
 // a row trains are those that scoring its completion sees, after the ids that
 // generating would start from.
 func TestTrainedAndServedTokensAgree(t *testing.T) {
-	for _, base := range []string{"llama-tied", "llama3-untied", "qwen2"} {
+	for _, base := range []string{"llama-tied", "llama3-untied", "qwen2", "qwen3"} {
 		n := open(t, base, Options{})
 		content := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("<|im_start|>end\n\u200b é😀")))).Filter(func(s string) bool { return s != "" })
 		rapid.Check(t, func(t *rapid.T) {

@@ -12,7 +12,7 @@ import (
 // TestGoldens compares f32 mode with transformers: the log-probabilities of a
 // completion, and the greedy tokens as far as their margins are clear.
 func TestGoldens(t *testing.T) {
-	for _, name := range []string{"llama-tied", "llama3-untied", "qwen2"} {
+	for _, name := range []string{"llama-tied", "llama3-untied", "qwen2", "qwen3", "qwen3-untied"} {
 		t.Run(name, func(t *testing.T) {
 			g := readGolden(t, name)
 			e := engine(t, tiny(t, name, kernel.F32, 1), Options{})

@@ -15,8 +15,8 @@ import (
 )
 
 // checkpoints are the tiny bases that the tests run on: grouped queries and tied
-// embeddings; rope scaling, heads of 64 and an untied head; biases.
-var checkpoints = []string{"llama-tied", "llama3-untied", "qwen2", "llama-tied/q4_1.gguf"}
+// embeddings; rope scaling, heads of 64 and an untied head; biases; norms of heads.
+var checkpoints = []string{"llama-tied", "llama3-untied", "qwen2", "qwen3", "llama-tied/q4_1.gguf"}
 
 var modes = map[string]kernel.Mode{"bf16": kernel.BF16, "f32": kernel.F32}
 

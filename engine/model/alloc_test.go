@@ -11,9 +11,15 @@ import (
 // TestStepAllocatesNothing holds engine law 5: forward, log-probabilities and
 // backward of a pass that has run once before take no memory.
 func TestStepAllocatesNothing(t *testing.T) {
-	g := readGolden(t, filepath.Join(tinyDir, "llama-tied/golden.json"))
-	m := load(t, filepath.Join(tinyDir, "llama-tied"), kernel.BF16, 2)
-	ad := loadPEFT(t, filepath.Join(tinyDir, "llama-tied/adapter"), m, true)
+	for _, dir := range []string{"llama-tied", "qwen3"} {
+		t.Run(dir, func(t *testing.T) { stepAllocatesNothing(t, dir) })
+	}
+}
+
+func stepAllocatesNothing(t *testing.T, dir string) {
+	g := readGolden(t, filepath.Join(tinyDir, dir, "golden.json"))
+	m := load(t, filepath.Join(tinyDir, dir), kernel.BF16, 2)
+	ad := loadPEFT(t, filepath.Join(tinyDir, dir, "adapter"), m, true)
 	for _, lo := range ad.loras {
 		lo.Dropout, lo.Seed = 0.1, 1
 	}

@@ -160,6 +160,9 @@ var checkpoints = []struct{ path, golden string }{
 	{"llama-tied/mixed.gguf", "llama-tied/mixed.golden.json"},
 	{"llama3-untied/q8_0.gguf", "llama3-untied/q8_0.golden.json"},
 	{"qwen2/q8_0.gguf", "qwen2/q8_0.golden.json"},
+	{"qwen3", "qwen3/golden.json"},
+	{"qwen3-untied", "qwen3-untied/golden.json"},
+	{"qwen3/q8_0.gguf", "qwen3/q8_0.golden.json"},
 }
 
 // completionLogProbs runs prompt and completion in one pass without a cache.
@@ -275,7 +278,7 @@ func sftGradientsRank(t testing.TB, m *model.Model, g golden, ad *peft, fused bo
 }
 
 func TestGradientsMatchPyTorch(t *testing.T) {
-	for _, dir := range []string{"llama-tied", "llama3-untied", "qwen2"} {
+	for _, dir := range []string{"llama-tied", "llama3-untied", "qwen2", "qwen3", "qwen3-untied"} {
 		for _, mode := range []kernel.Mode{kernel.F32, kernel.BF16} {
 			t.Run(fmt.Sprint(dir, " ", mode), func(t *testing.T) {
 				g := readGolden(t, filepath.Join(tinyDir, dir, "golden.json"))
@@ -307,7 +310,7 @@ func TestGradientsMatchPyTorch(t *testing.T) {
 
 // TestFullGradients compares elements, not norms.
 func TestFullGradients(t *testing.T) {
-	for _, dir := range []string{"llama-tied", "llama3-untied", "qwen2"} {
+	for _, dir := range []string{"llama-tied", "llama3-untied", "qwen2", "qwen3", "qwen3-untied"} {
 		g := readGolden(t, filepath.Join(tinyDir, dir, "golden.json"))
 		m := load(t, filepath.Join(tinyDir, dir), kernel.F32, 2)
 		ad := loadPEFT(t, filepath.Join(tinyDir, dir, "adapter"), m, true)
@@ -327,8 +330,12 @@ func TestFullGradients(t *testing.T) {
 				checked++
 			}
 		}
-		if checked != 4 {
-			t.Errorf("%s: %d gradients compared; the golden file holds 4", dir, checked)
+		want := 4
+		if m.Config().QKNorm {
+			want = 7 // all of layer 0's q and k too
+		}
+		if checked != want {
+			t.Errorf("%s: %d gradients compared; the golden file holds %d", dir, checked, want)
 		}
 		if err := st.Close(); err != nil {
 			t.Fatal(err)

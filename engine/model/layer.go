@@ -52,8 +52,15 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	x.RMSNorm(n1, a.rstd1, a.x, l.attnNorm, cfg.NormEps, n, c)
 
 	q32, k32, v32 := p.fwd.wide[:n*qDim], p.fwd.k[:n*kvDim], p.fwd.v[:n*kvDim]
-	p.linearForward(ly, QProj, q32, n1, a, false)
-	p.linearForward(ly, KProj, k32, n1, a, false)
+	if cfg.QKNorm {
+		p.linearForward(ly, QProj, a.q0, n1, a, false)
+		p.linearForward(ly, KProj, a.k0, n1, a, false)
+		p.headNormForward(q32, a.qr, a.q0, l.qNorm)
+		p.headNormForward(k32, a.kr, a.k0, l.kNorm)
+	} else {
+		p.linearForward(ly, QProj, q32, n1, a, false)
+		p.linearForward(ly, KProj, k32, n1, a, false)
+	}
 	p.linearForward(ly, VProj, v32, n1, a, false)
 	p.parallel(n, p.tasks.turn, job{v: q32, w: k32})
 	x.Round(a.q.Slice(0, n), q32, qDim)
@@ -89,6 +96,12 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 		out int
 	}{{QProj, b.dq, qDim}, {KProj, b.dk, kvDim}, {VProj, b.dv, kvDim}} {
 		dy := reshape(b.dy, n, g.out)
+		switch {
+		case cfg.QKNorm && g.mod == QProj: // headNormForward(q32, qr, q0); datt is used up
+			g.d = p.headNormBackward(b.dwide[:n*qDim], g.d, a.q0, l.qNorm, a.qr)
+		case cfg.QKNorm && g.mod == KProj: // headNormForward(k32, kr, k0)
+			g.d = p.headNormBackward(b.dwide[:n*kvDim], g.d, a.k0, l.kNorm, a.kr)
+		}
 		x.Round(dy, g.d, g.out)
 		p.linearBackward(ly, g.mod, dn, dy, n1, a, g.mod != QProj) // linearForward(Q, K, V, n1)
 	}

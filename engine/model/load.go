@@ -19,6 +19,8 @@ type linear struct {
 type layer struct {
 	attnNorm []float32 // [C]
 	mlpNorm  []float32 // [C]
+	qNorm    []float32 // [D], nil unless the family normalises heads (Config.QKNorm)
+	kNorm    []float32 // [D]
 	proj     [NumModules]linear
 }
 
@@ -93,6 +95,9 @@ func (l *loader) layer(m *Model, i int) layer {
 		attnNorm: l.vector(prefix + "input_layernorm.weight"),
 		mlpNorm:  l.vector(prefix + "post_attention_layernorm.weight"),
 	}
+	if m.cfg.QKNorm {
+		ly.qNorm, ly.kNorm = l.vector(prefix+"self_attn.q_norm.weight"), l.vector(prefix+"self_attn.k_norm.weight")
+	}
 	for mod := range NumModules {
 		name := prefix + mod.parent() + "." + mod.String()
 		out, in := m.LinearShape(mod)
@@ -142,7 +147,7 @@ func (m *Model) Bytes() int64 {
 		n += m.head.Bytes()
 	}
 	for _, ly := range m.layers {
-		n += int64(len(ly.attnNorm)+len(ly.mlpNorm)) * 4
+		n += int64(len(ly.attnNorm)+len(ly.mlpNorm)+len(ly.qNorm)+len(ly.kNorm)) * 4
 		for _, p := range ly.proj {
 			n += p.w.Bytes() + int64(len(p.bias))*4
 		}

@@ -55,6 +55,8 @@ type activations struct {
 	n1, n2     kernel.Operand             // [N, C] normalised, before attention and before the MLP
 	rstd1      []float32                  // [N]
 	rstd2      []float32                  // [N]
+	q0, k0     []float32                  // [N, H*D], [N, K*D] before the norm of each head; nil without QKNorm
+	qr, kr     []float32                  // [N, H], [N, K] that norm's 1/sqrt(mean square)
 	q          kernel.Operand             // [N, H*D] after RoPE
 	k, v       kernel.Operand             // [N, K*D]; k after RoPE
 	att        kernel.Operand             // [N, H*D] attention's result
@@ -183,6 +185,10 @@ func planActivations(pl *planner, c weights.Config, n, rank int) activations {
 		att: pl.operand(a, n, qDim), smax: pl.f32(a, n*c.Heads), ssum: pl.f32(a, n*c.Heads),
 		x2: pl.f32(a, n*c.Hidden), gate: pl.f32(a, n*c.FFN), up: pl.f32(a, n*c.FFN),
 		act: pl.operand(a, n, c.FFN),
+	}
+	if c.QKNorm {
+		act.q0, act.k0 = pl.f32(a, n*qDim), pl.f32(a, n*kvDim)
+		act.qr, act.kr = pl.f32(a, n*c.Heads), pl.f32(a, n*c.KVHeads)
 	}
 	for mod := range act.h {
 		act.h[mod] = pl.operand(a, n, rank)

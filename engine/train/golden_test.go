@@ -135,7 +135,11 @@ func checkGradients(t *testing.T, r *runner, norms map[string]float64, file stri
 			t.Errorf("%s: gradient differs by %v; its largest element is %v", p.Name, worst, largest)
 		}
 	}
-	if compared != 4 {
-		t.Errorf("compared %d whole gradients, expected 4", compared)
+	want := 4
+	if r.m.Config().QKNorm {
+		want = 7 // all of layer 0's q and k too
+	}
+	if compared != want {
+		t.Errorf("compared %d whole gradients, expected %d", compared, want)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // tinyDir holds randomly initialised checkpoints and their goldens from PyTorch.
 const tinyDir = "../testdata/tiny"
 
-var tinyNames = []string{"llama-tied", "llama3-untied", "qwen2"}
+var tinyNames = []string{"llama-tied", "llama3-untied", "qwen2", "qwen3", "qwen3-untied"}
 
 // loadBase opens a checkpoint for as long as the test runs.
 func loadBase(t testing.TB, path string, mode kernel.Mode, threads int) *model.Model {

@@ -135,7 +135,7 @@ func (c *Checkpoint) openGGUF() error {
 }
 
 // unpermute marks query and key projections, whose rows llama.cpp's converter
-// interleaves for the llama architecture (not for qwen2).
+// interleaves for the llama architecture only.
 func (c *Checkpoint) unpermute(name string, t *Tensor) {
 	heads := 0
 	switch {

@@ -14,7 +14,7 @@ import (
 // what transformers saw of the same dequantised weights: sums of all, and the
 // first row of layer 0, which shows the order of query and key rows.
 func TestTinyGGUFsHoldTheBase(t *testing.T) {
-	for _, name := range []string{"llama-tied/q4_1", "llama-tied/mixed", "llama3-untied/q8_0", "qwen2/q8_0"} {
+	for _, name := range []string{"llama-tied/q4_1", "llama-tied/mixed", "llama3-untied/q8_0", "qwen2/q8_0", "qwen3/q8_0"} {
 		var golden struct {
 			Sum  map[string]float64   `json:"sum"`
 			Row0 map[string][]float64 `json:"row0"`
@@ -66,7 +66,7 @@ func TestTinyGGUFsHoldTheBase(t *testing.T) {
 // TestGGUFRowsFollowTheFolder checks all rows of q and k: the quantised GGUF must
 // stay close to the same base's safetensors, which a wrong order would not.
 func TestGGUFRowsFollowTheFolder(t *testing.T) {
-	for gguf, folder := range map[string]string{"llama-tied/mixed.gguf": "llama-tied", "llama3-untied/q8_0.gguf": "llama3-untied", "qwen2/q8_0.gguf": "qwen2"} {
+	for gguf, folder := range map[string]string{"llama-tied/mixed.gguf": "llama-tied", "llama3-untied/q8_0.gguf": "llama3-untied", "qwen2/q8_0.gguf": "qwen2", "qwen3/q8_0.gguf": "qwen3"} {
 		g, f := openTiny(t, gguf), openTiny(t, folder)
 		for _, name := range g.Names() {
 			if harmless(name) {
@@ -158,7 +158,7 @@ func TestOpenGGUFChecks(t *testing.T) {
 		"zero heads":        {set(meta, "llama.attention.head_count", uint32(0)), tensors, []string{"heads"}},
 		"heads per layer":   {set(meta, "llama.attention.head_count", []int32{2}), tensors, []string{"head_count", "whole number"}},
 		"no epsilon":        {set(meta, "llama.attention.layer_norm_rms_epsilon", nil), tensors, []string{"epsilon"}},
-		"architecture":      {set(meta, "general.architecture", "gemma3"), tensors, []string{"gemma3", "llama and qwen2"}},
+		"architecture":      {set(meta, "general.architecture", "gemma3"), tensors, []string{"gemma3", "llama, qwen2 and qwen3"}},
 		"yarn":              {set(meta, "llama.rope.scaling.type", "yarn"), tensors, []string{"yarn"}},
 		"linear factor":     {set(meta, "llama.rope.scaling.factor", float32(2)), tensors, []string{"scaling.factor"}},
 		"partial rotary":    {set(meta, "llama.rope.dimension_count", uint32(8)), tensors, []string{"partial"}},

@@ -3,11 +3,12 @@ package weights
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Config is the architecture of a base: what the forward pass needs to know.
 type Config struct {
-	Arch        string       // "llama" or "qwen2"
+	Arch        string       // one of Families
 	Layers      int          // L
 	Hidden      int          // C, channels of the residual stream
 	FFN         int          // channels inside the gated feed-forward
@@ -21,7 +22,18 @@ type Config struct {
 	NormEps     float32      // epsilon of RMSNorm
 	Tied        bool         // the output projection is the embedding
 	QKVBias     bool         // query, key and value projections have biases
+	QKNorm      bool         // RMSNorm over each head of query and key, before the rotation
 	Name        string       // for people
+}
+
+// Families are the supported architectures, as GGUF's general.architecture and
+// config.json's model_type name them.
+var Families = []string{"llama", "qwen2", "qwen3"}
+
+// familyNames lists the families for an error message.
+func familyNames() string {
+	n := len(Families) - 1
+	return strings.Join(Families[:n], ", ") + " and " + Families[n]
 }
 
 // RopeScaling is Llama 3's stretching of the rotary angles (transformers'

@@ -91,8 +91,8 @@ func (m *meta) text(key string) string {
 func configFromGGUF(g *GGUF) (Config, error) {
 	m := &meta{g: g}
 	arch := m.text("general.architecture")
-	if m.err == nil && arch != "llama" && arch != "qwen2" {
-		return Config{}, fmt.Errorf("GGUF architecture %q is not supported; supported are llama and qwen2", arch)
+	if m.err == nil && !slices.Contains(Families, arch) {
+		return Config{}, fmt.Errorf("GGUF architecture %q is not supported; supported are %s", arch, familyNames())
 	}
 	p := arch + "."
 	c := Config{Arch: arch, Name: m.text("general.name"),
@@ -115,7 +115,7 @@ func configFromGGUF(g *GGUF) (Config, error) {
 	c.Vocab = embed.Rows
 	_, untied := g.tensors["output.weight"]
 	_, c.QKVBias = g.tensors["blk.0.attn_q.bias"]
-	c.Tied = !untied
+	c.Tied, c.QKNorm = !untied, arch == "qwen3"
 	if err := refuseGGUF(m, p, c); err != nil {
 		return c, err
 	}
@@ -235,7 +235,7 @@ func fitScaling(div []float32, factor float64, c *Config) (RopeScaling, bool) {
 var hfNames = map[string]string{
 	"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
 	"attn_output": "self_attn.o_proj", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-	"ffn_down": "mlp.down_proj",
+	"ffn_down": "mlp.down_proj", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
 }
 
 // hfName translates a GGUF tensor name; unknown names stay as they are.

@@ -51,7 +51,7 @@ type hfRope struct {
 }
 
 // hfClasses are the supported causal language models by model_type.
-var hfClasses = map[string]string{"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+var hfClasses = map[string]string{"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 // configFromJSON reads a config.json of transformers 4 or 5.
 func configFromJSON(data []byte) (Config, error) {
@@ -65,9 +65,13 @@ func configFromJSON(data []byte) (Config, error) {
 	c := Config{
 		Arch: h.ModelType, Layers: or(h.Layers, 0), Hidden: or(h.Hidden, 0), FFN: or(h.FFN, 0), Heads: or(h.Heads, 0),
 		KVHeads: or(h.KVHeads, or(h.Heads, 0)), HeadDim: or(h.HeadDim, 0), Vocab: or(h.Vocab, 0), MaxSeq: or(h.MaxSeq, 0),
-		NormEps: float32(or(h.NormEps, 1e-6)), Tied: or(h.Tied, false), QKVBias: h.ModelType == "qwen2", Name: h.NameOrPath,
+		NormEps: float32(or(h.NormEps, 1e-6)), Tied: or(h.Tied, false), QKVBias: h.ModelType == "qwen2", QKNorm: h.ModelType == "qwen3", Name: h.NameOrPath,
 	}
-	if h.HeadDim == nil && c.Heads > 0 {
+	switch {
+	case h.HeadDim != nil:
+	case h.ModelType == "qwen3":
+		c.HeadDim = 128 // transformers' default for this family, whatever the hidden size
+	case c.Heads > 0:
 		if c.Hidden%c.Heads != 0 {
 			return c, fmt.Errorf("hidden_size %d is not a multiple of num_attention_heads %d and head_dim is not given", c.Hidden, c.Heads)
 		}
@@ -84,7 +88,7 @@ func configFromJSON(data []byte) (Config, error) {
 func (h *hfConfig) refuse() error {
 	class, ok := hfClasses[h.ModelType]
 	if !ok {
-		return fmt.Errorf("model_type %q is not supported; supported are llama and qwen2", h.ModelType)
+		return fmt.Errorf("model_type %q is not supported; supported are %s", h.ModelType, familyNames())
 	}
 	if len(h.Architectures) > 0 && !slices.Equal(h.Architectures, []string{class}) {
 		return fmt.Errorf("architectures %v is not supported; expected [%s]", h.Architectures, class)
@@ -97,8 +101,8 @@ func (h *hfConfig) refuse() error {
 	switch {
 	case h.Act != nil && *h.Act != "silu" && *h.Act != "swish":
 		return fmt.Errorf("hidden_act %q is not supported; expected silu", *h.Act)
-	case h.AttentionBias && h.ModelType == "llama":
-		return fmt.Errorf("attention_bias is true; llama bases with attention biases are not supported")
+	case h.AttentionBias && h.ModelType != "qwen2":
+		return fmt.Errorf("attention_bias is true; %s bases with attention biases are not supported", h.ModelType)
 	case h.MLPBias:
 		return fmt.Errorf("mlp_bias is true; biases in the feed-forward are not supported")
 	case h.UseSliding:

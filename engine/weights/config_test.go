@@ -38,6 +38,13 @@ func TestConfigFromJSON(t *testing.T) {
 	if err != nil || !got.QKVBias || !got.Tied || got.HeadDim != 4 || got.RopeTheta != 1000000 {
 		t.Errorf("qwen2: %+v, %v", got, err)
 	}
+	qwen3 := strings.NewReplacer("qwen2", "qwen3", "Qwen2", "Qwen3").Replace(qwenConfig)
+	got, err = configFromJSON([]byte(qwen3))
+	if err != nil || got.QKVBias || !got.QKNorm || got.HeadDim != 128 { // 128 is transformers' default there
+		t.Errorf("qwen3: %+v, %v", got, err)
+	}
+	_, err = configFromJSON([]byte(strings.Replace(qwen3, "{", `{"attention_bias":true,`, 1)))
+	expectError(t, err, "attention_bias", "qwen3")
 }
 
 func TestConfigRefusals(t *testing.T) {
@@ -66,7 +73,7 @@ func TestConfigRefusals(t *testing.T) {
 		`,"rms_norm_eps":0`:                                                      {"epsilon"},
 		`,"rope_theta":-1`:                                                       {"theta"},
 		`,"hidden_size":"64"`:                                                    {"hidden_size"},
-		`,"model_type":"mistral"`:                                                {"mistral", "llama and qwen2"},
+		`,"model_type":"mistral"`:                                                {"mistral", "llama, qwen2 and qwen3"},
 		`,"architectures":["LlamaForSequenceClassification"]`:                    {"LlamaForSequenceClassification"},
 	} {
 		_, err := configFromJSON([]byte("{" + llamaHead + extra + "}"))

@@ -12,8 +12,8 @@ type need struct {
 	rows, cols int
 }
 
-// needs lists the tensors of the architecture under Hugging Face names. Llama
-// and Qwen2 share them; biases depend on QKVBias.
+// needs lists the tensors of the architecture under Hugging Face names. The
+// families share them; biases depend on QKVBias, norms of heads on QKNorm.
 func needs(c Config) []need {
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	out := []need{{"model.embed_tokens.weight", c.Vocab, c.Hidden}, {"model.norm.weight", 1, c.Hidden}}
@@ -38,6 +38,12 @@ func needs(c Config) []need {
 				need{p + "self_attn.q_proj.bias", 1, q},
 				need{p + "self_attn.k_proj.bias", 1, kv},
 				need{p + "self_attn.v_proj.bias", 1, kv},
+			)
+		}
+		if c.QKNorm {
+			out = append(out,
+				need{p + "self_attn.q_norm.weight", 1, c.HeadDim},
+				need{p + "self_attn.k_norm.weight", 1, c.HeadDim},
 			)
 		}
 	}

@@ -39,6 +39,14 @@ func TestTinyConfigs(t *testing.T) {
 			t.Errorf("%s: config %+v, expected %+v", name, got, want)
 		}
 	}
+	qwen3 := Config{Arch: "qwen3", Layers: 2, Hidden: 64, FFN: 96, Heads: 4, KVHeads: 2, HeadDim: 32, Vocab: 392, MaxSeq: 512,
+		RopeTheta: 1e6, NormEps: 1e-6, Tied: true, QKNorm: true}
+	for _, name := range []string{"qwen3", "qwen3/q8_0.gguf"} {
+		got := openTiny(t, name).Config
+		if got.Name = ""; got != qwen3 {
+			t.Errorf("%s: config %+v, expected %+v", name, got, qwen3)
+		}
+	}
 	for _, name := range []string{"qwen2", "qwen2/q8_0.gguf"} {
 		got := openTiny(t, name).Config
 		if got.Arch != "qwen2" || !got.QKVBias || got.Layers != 3 || got.HeadDim != 32 || got.KVHeads != 1 {

@@ -4,7 +4,8 @@ import os
 
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config,
+                          Qwen3ForCausalLM)
 
 import tokenizers_
 
@@ -25,7 +26,17 @@ SPECS = {
         vocab_size=392, hidden_size=96, intermediate_size=128, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1,
         max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": 1000000.0})),
+    "qwen3": ("qwen3", "qwen2", dict(
+        vocab_size=392, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000000.0})),
+    "qwen3-untied": ("qwen3", "qwen2", dict(
+        vocab_size=400, hidden_size=96, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4,
+        head_dim=16, max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
 }
+
+CLASSES = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM), "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
 
 
 def config(name):
@@ -33,17 +44,19 @@ def config(name):
     sp = tokenizers_.FAMILIES[family]
     ids = {t: (i if family == "smollm" else kw["vocab_size"] - len(sp["specials"]) + i) for i, t in enumerate(sp["specials"])}
     kw = dict(kw, hidden_act="silu", attention_dropout=0.0, use_cache=True, bos_token_id=ids.get(sp["bos"]), eos_token_id=ids[sp["eos"]], pad_token_id=ids[sp["pad"]])
-    return LlamaConfig(**kw) if arch == "llama" else Qwen2Config(**kw)
+    return CLASSES[arch][0](**kw)
 
 
 def make(name):
     """A model whose every value is exact in bf16, so its f32 and bf16 files hold the same numbers."""
     cfg = config(name)
     g = torch.Generator().manual_seed(SEED + sorted(SPECS).index(name))
-    m = (LlamaForCausalLM if SPECS[name][0] == "llama" else Qwen2ForCausalLM)(cfg).float().eval()
+    m = CLASSES[SPECS[name][0]][1](cfg).float().eval()
     with torch.no_grad():
         for n, p in sorted(m.named_parameters()):
-            if "norm" in n:
+            if "q_norm" in n or "k_norm" in n:  # 0.75..1.75: attention far from uniform, as below
+                v = torch.rand(p.shape, generator=g) + 0.75
+            elif "norm" in n:
                 v = torch.rand(p.shape, generator=g) + 0.5  # 0.5..1.5: a norm weight left out shows
             elif n.endswith(".bias"):
                 v = torch.randn(p.shape, generator=g) * 0.5

@@ -13,6 +13,7 @@ from text import COMPLETION, CONVERSATIONS, PROMPT
 
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 FULL = ["layers.0.self_attn.q_proj.lora_A", "layers.0.self_attn.v_proj.lora_B", "layers.1.mlp.gate_proj.lora_B", "layers.1.mlp.down_proj.lora_A"]
+FULL_QK_NORM = ["layers.0.self_attn.q_proj.lora_B", "layers.0.self_attn.k_proj.lora_A", "layers.0.self_attn.k_proj.lora_B"]  # besides FULL
 
 
 def versions():
@@ -123,9 +124,10 @@ def train_goldens(folder, tok, adapter, full):
     params = {n.replace(".default", ""): p for n, p in pm.named_parameters() if p.requires_grad}
     loss, n = sft_loss(pm, rows)
     loss.backward()
+    wanted = FULL + (FULL_QK_NORM if any("q_norm" in n for n, _ in pm.named_parameters()) else [])
     norms = {k: p.grad.norm().item() for k, p in sorted(params.items())}
     for k, p in params.items():
-        if any(f in k for f in FULL):
+        if any(f in k for f in wanted):
             full["grad/" + k] = p.grad.clone()
     out = {"rows": [{"ids": i, "mask": m} for i, m in rows], "loss_tokens": n, "loss": loss.item(),
            "grad_norm_total": sum(v * v for v in norms.values()) ** 0.5, "grad_norm": norms}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the tiny checkpoints of this folder's parent and their goldens.
 
-usage: python make.py [OUT_DIR]      (default: the parent folder)
+usage: python make.py [OUT_DIR [NAME...]]      (default: the parent folder, all checkpoints)
 
 Needs: pip install torch transformers peft tokenizers safetensors gguf numpy. `go test` needs none of it.
 """
@@ -34,7 +34,7 @@ def main():
     torch.set_num_threads(1)
     torch.manual_seed(checkpoints.SEED)
     torch.use_deterministic_algorithms(True)
-    for name in checkpoints.SPECS:
+    for name in sys.argv[2:] or checkpoints.SPECS:
         folder = f"{out}/{name}"
         shutil.rmtree(folder, ignore_errors=True)
         m = checkpoints.make(name)
@@ -53,7 +53,7 @@ def main():
         if tied:
             ggufs.make(m, name, folder, "q4_1", ggufs.q4_1, 3)
             ggufs.make(m, name, folder, "mixed", ggufs.mixed, 2)
-        else:
+        elif name != "qwen3-untied":
             ggufs.make(m, name, folder, "q8_0", ggufs.q8_0, 7)
 
 if __name__ == "__main__":
