@@ -154,7 +154,7 @@ func relative(a, b map[int][]float32) float64 {
 // sequences; gradients are their sum; and on every kernel set and number of
 // threads the bits are the same.
 func TestSharedPrefix(t *testing.T) {
-	for _, dir := range []string{"llama-tied", "qwen2", "llama3-untied"} {
+	for _, dir := range []string{"llama-tied", "qwen2", "llama3-untied", "qwen3"} {
 		for _, mode := range []kernel.Mode{kernel.F32, kernel.BF16} {
 			t.Run(fmt.Sprint(dir, " ", mode), func(t *testing.T) {
 				path := filepath.Join(tinyDir, dir)

@@ -12,7 +12,7 @@ import (
 // TestRecompute: activations that are computed again have the bits of those that
 // were kept, with dropout, trees of segments, and Backward called twice.
 func TestRecompute(t *testing.T) {
-	for _, dir := range []string{"llama-tied", "qwen2"} {
+	for _, dir := range []string{"llama-tied", "qwen2", "qwen3"} {
 		for _, mode := range []kernel.Mode{kernel.F32, kernel.BF16} {
 			t.Run(fmt.Sprint(dir, " ", mode), func(t *testing.T) {
 				path := filepath.Join(tinyDir, dir)

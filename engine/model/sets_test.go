@@ -8,17 +8,16 @@ import (
 
 	"dlm/engine/kernel"
 	"dlm/engine/model"
-	"dlm/engine/weights"
 )
 
 // TestKernelSetsGiveTheSameBits runs a training pass, with a loss and gradients,
 // on every kernel set of this machine with one thread and two.
 func TestKernelSetsGiveTheSameBits(t *testing.T) {
-	for _, dir := range []string{"llama3-untied", "qwen2", "qwen3"} {
+	for _, dir := range []string{"llama3-untied", "qwen3"} {
 		for _, mode := range []kernel.Mode{kernel.BF16, kernel.F32} {
 			t.Run(fmt.Sprint(dir, " ", mode), func(t *testing.T) {
 				g := readGolden(t, filepath.Join(tinyDir, dir, "golden.json"))
-				g.SFT.Rows = g.SFT.Rows[:2] // the portable set is slow
+				g.SFT.Rows = g.SFT.Rows[:1] // the portable set is slow
 				var first []uint64
 				for _, set := range kernel.Sets() {
 					if !set.Available {
@@ -56,23 +55,4 @@ func bitsOf(v []float32) uint64 {
 		h = (h ^ uint64(math.Float32bits(f))) * 1099511628211
 	}
 	return h
-}
-
-func loadWith(t testing.TB, path, set string, mode kernel.Mode, threads int) *model.Model {
-	t.Helper()
-	x, err := kernel.NewWith(set, threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(x.Close)
-	ck, err := weights.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ck.Close()
-	m, err := model.Load(ck, x, mode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }
