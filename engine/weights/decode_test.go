@@ -20,6 +20,7 @@ func naive(t Type, src []byte, i int) float32 {
 		return int(src[at+j-16]) / 16
 	}
 	b := i / 32
+	fifth := func(at, j int) int { return int(src[at+j/8]) >> (j % 8) & 1 * 16 }
 	switch t {
 	case F32:
 		return math.Float32frombits(uint32(src[4*i]) | uint32(src[4*i+1])<<8 | uint32(src[4*i+2])<<16 | uint32(src[4*i+3])<<24)
@@ -35,7 +36,41 @@ func naive(t Type, src []byte, i int) float32 {
 	case Q8_0:
 		return half(34*b) * float32(int8(src[34*b+2+i%32]))
 	}
-	panic(t)
+	switch t {
+	case Q5_0:
+		return half(22*b) * float32(nibble(22*b+6)+fifth(22*b+2, i%32)-16)
+	case Q5_1:
+		product := half(24*b) * float32(nibble(24*b+8)+fifth(24*b+4, i%32))
+		return product + half(24*b+2)
+	}
+	return naiveK(t, src[i/256*formats[t].bytes:], i%256)
+}
+
+// naiveK returns element i of a block of 256.
+func naiveK(t Type, blk []byte, i int) float32 {
+	half := func(at int) float32 { return kernel.F32FromF16(binary.LittleEndian.Uint16(blk[at:])) }
+	if t == Q6_K { // 128 low halves, 64 bytes of two high bits each, 16 factors, d
+		part, in := i/128, i%128
+		low := blk[64*part+in%64] >> (in / 64 * 4) & 15
+		high := blk[128+32*part+in%32] >> (in / 32 * 2) & 3
+		d := half(208) * float32(int8(blk[192+i/16]))
+		return d * float32(int(low)+16*int(high)-32)
+	}
+	// d, m, then 12 bytes: bits of the factors of 8 blocks
+	b, six := i/32, blk[4:16]
+	s, m := six[b%4]&63, six[4+b%4]&63
+	if b >= 4 {
+		s, m = six[8+b%4]&15+six[b%4]>>6*16, six[8+b%4]>>4+six[4+b%4]>>6*16
+	}
+	codes := blk[16:]
+	q := 0
+	if t == Q5_K {
+		codes = blk[48:]
+		q = int(blk[16+i%32]) >> b & 1 * 16
+	}
+	q += int(codes[b/2*32+i%32]) >> (b % 2 * 4) & 15
+	product := half(0) * float32(s) * float32(q)
+	return product - half(2)*float32(m)
 }
 
 // randomRows returns rows of random blocks whose scales are ordinary numbers.
@@ -45,8 +80,12 @@ func randomRows(rng *rand.Rand, t Type, rows, cols int) []byte {
 	for i := range data {
 		data[i] = byte(rng.Uint32())
 	}
-	scales := map[Type]int{Q4_0: 1, Q4_1: 2, Q8_0: 1}[t]
-	for at := 0; scales > 0 && at < len(data); at += size {
+	scales := map[Type]int{Q4_0: 1, Q4_1: 2, Q8_0: 1, Q5_0: 1, Q5_1: 2, Q4_K: 2, Q5_K: 2, Q6_K: 1}[t]
+	first := 0
+	if t == Q6_K {
+		first = 208
+	}
+	for at := first; scales > 0 && at < len(data); at += size {
 		for k := range scales {
 			binary.LittleEndian.PutUint16(data[at+2*k:], kernel.F16FromF32(rng.Float32()*0.2-0.1))
 		}
@@ -70,7 +109,7 @@ func randomRows(rng *rand.Rand, t Type, rows, cols int) []byte {
 func TestDecodersEqualTheDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for typ := range numTypes {
-		const rows, cols = 3, 96
+		const rows, cols = 3, 512
 		w, err := newTensor("w", typ, []int{rows, cols}, randomRows(rng, typ, rows, cols))
 		if err != nil {
 			t.Fatal(err)

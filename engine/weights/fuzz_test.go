@@ -2,8 +2,11 @@ package weights
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"testing"
+
+	"dlm/engine/kernel"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -17,6 +20,7 @@ func FuzzGGUF(f *testing.F) {
 	f.Add(ggufBytes(f, meta, small)) // small seeds are mutated much faster
 	f.Add(ggufBytes(f, append(meta, KV{"general.alignment", uint32(8)}, KV{"a", []float32{1}}), tensors[:2]))
 	f.Add(ggufBytes(f, []KV{{"a", []string{"x", ""}}, {"b", []bool{true}}, {"c", int64(1)}}, small[1:]))
+	f.Add(ggufBytes(f, nil, []Named{filled("a", Q4_K, []int{1, 256}), filled("b", Q5_1, []int{2, 32}), filled("c", Q6_K, []int{256})}))
 	f.Add(raw(uint32(3), uint64(1<<40), uint64(1<<40)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		g, err := parseGGUF(data)
@@ -56,6 +60,42 @@ func FuzzGGUF(f *testing.F) {
 		for _, n := range g.names {
 			if !bytes.Equal(g.tensors[n].data, back.tensors[n].data) {
 				t.Fatalf("tensor %q changed", n)
+			}
+		}
+	})
+}
+
+// FuzzQuants decodes arbitrary blocks of every quantised type: the values must be
+// those of the definition, and the panels' those of the file.
+func FuzzQuants(f *testing.F) {
+	for typ := range numTypes {
+		f.Add(uint8(typ), []byte("blocks of any bytes, as a broken or hostile file may hold them"))
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
+		typ := Type(kind % uint8(numTypes))
+		per, size := typ.Block()
+		if per == 1 || len(data) == 0 {
+			return
+		}
+		for len(data) < size*(256/per) {
+			data = append(data, data...)
+		}
+		const cols = 256
+		data = data[:size*(cols/per)]
+		w, err := newTensor("w", typ, []int{1, cols}, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := (&Checkpoint{tensors: map[string]*Tensor{"w": w}}).Panels("w", kernel.BF16, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := make([]float32, cols)
+		p.RowF32(0, row)
+		for i, v := range w.F32() {
+			want := naive(typ, data, i)
+			if same := math.Float32bits(v) == math.Float32bits(want) && math.Float32bits(row[i]) == math.Float32bits(want); !same && want == want {
+				t.Fatalf("%s element %d is %v, in panels %v, expected %v", typ, i, v, row[i], want)
 			}
 		}
 	})

@@ -11,8 +11,8 @@ import (
 const packChunk = 64
 
 // Panels packs a matrix for the kernels. In F32 mode it is dequantised to f32.
-// In BF16 mode quantised weights keep their bit width (Q4_0, Q4_1 and Q8_0 stay
-// exact) and F32, F16 and BF16 become bfloat16. Rows are packed in parallel over
+// In BF16 mode quantised weights keep their bit width and stay exact (the 6-bit
+// factors of Q4_K and Q5_K take 8), and F32, F16 and BF16 become bfloat16. Rows are packed in parallel over
 // x; a nil x packs on the caller's goroutine. Afterwards the file's pages are
 // given back to the system.
 func (c *Checkpoint) Panels(name string, mode kernel.Mode, x *kernel.Exec) (*kernel.Panels, error) {
@@ -58,6 +58,16 @@ func panelFormat(t Type, mode kernel.Mode) kernel.Format {
 		return kernel.FormatQ4Min
 	case Q8_0:
 		return kernel.FormatQ8
+	case Q5_0:
+		return kernel.FormatQ5
+	case Q5_1:
+		return kernel.FormatQ5Min
+	case Q4_K:
+		return kernel.FormatQ4K
+	case Q5_K:
+		return kernel.FormatQ5K
+	case Q6_K:
+		return kernel.FormatQ6K
 	}
 	return kernel.FormatBF16
 }
@@ -70,6 +80,8 @@ type packer struct {
 	codes      []uint8
 	signed     []int8
 	scale, min []uint16
+	factors    []uint8 // of the blocks' scales in the K types
+	minFactors []uint8
 }
 
 func newPacker(t *Tensor, p *kernel.Panels) packer {
@@ -82,6 +94,11 @@ func newPacker(t *Tensor, p *kernel.Panels) packer {
 		}
 	case kernel.FormatQ8:
 		k.signed, k.scale = make([]int8, t.Cols), make([]uint16, t.Cols/32)
+	case kernel.FormatQ5, kernel.FormatQ5Min:
+		k.codes, k.scale, k.min = make([]uint8, t.Cols), make([]uint16, t.Cols/32), make([]uint16, t.Cols/32)
+	case kernel.FormatQ4K, kernel.FormatQ5K, kernel.FormatQ6K:
+		k.codes, k.scale, k.min = make([]uint8, t.Cols), make([]uint16, t.Cols/256), make([]uint16, t.Cols/256)
+		k.factors, k.minFactors = make([]uint8, t.Cols/16), make([]uint8, t.Cols/16)
 	default:
 		k.row = make([]float32, t.Cols)
 	}
@@ -98,6 +115,12 @@ func (k *packer) rows(lo, hi int) {
 		case kernel.FormatQ8:
 			codesQ8(k.t.row(r), k.signed, k.scale)
 			k.p.SetRowQ8(r, k.signed, k.scale)
+		case kernel.FormatQ5, kernel.FormatQ5Min:
+			codesQ5(k.t.Type, k.t.row(r), k.codes, k.scale, k.min)
+			k.p.SetRowQ5(r, k.codes, k.scale, k.min)
+		case kernel.FormatQ4K, kernel.FormatQ5K, kernel.FormatQ6K:
+			codesK(k.t.Type, k.t.row(r), k.codes, k.scale, k.min, k.factors, k.minFactors)
+			k.p.SetRowK(r, k.codes, k.scale, k.min, k.factors, k.minFactors)
 		default:
 			k.t.RowF32(r, k.row)
 			k.p.SetRowF32(r, k.row)

@@ -20,7 +20,7 @@ func TestPanelsHoldTheTensor(t *testing.T) {
 	defer x.Close()
 	rng := rand.New(rand.NewPCG(3, 4))
 	for typ := range numTypes {
-		const rows, cols = 150, 64
+		const rows, cols = 150, 512
 		w, err := newTensor("w", typ, []int{rows, cols}, randomRows(rng, typ, rows, cols))
 		if err != nil {
 			t.Fatal(err)

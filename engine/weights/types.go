@@ -9,9 +9,12 @@ import (
 // Type is how the elements of a tensor are stored.
 type Type uint8
 
-// The supported types. Q4_0, Q4_1 and Q8_0 are GGUF's: blocks of 32 elements
-// along a row share one f16 scale d (and Q4_1 one f16 minimum m):
-// Q4_0 = d*(q-8), Q4_1 = d*q+m, Q8_0 = d*q.
+// The supported types. Those that begin with Q are GGUF's. In Q4_0, Q4_1, Q5_0,
+// Q5_1 and Q8_0, blocks of 32 elements along a row share one f16 scale d (and
+// Q4_1, Q5_1 one f16 minimum m): Q4_0 = d*(q-8), Q4_1 = d*q+m, Q5_0 = d*(q-16),
+// Q5_1 = d*q+m, Q8_0 = d*q. In the K types 256 elements share an f16 scale d (and
+// Q4_K, Q5_K a minimum m), and blocks of 32 (Q6_K: 16) have factors s, t of 6 bits
+// (Q6_K: 8): Q4_K, Q5_K = (d*s)*q - m*t, Q6_K = (d*s)*(q-32).
 const (
 	F32 Type = iota
 	F16
@@ -19,6 +22,11 @@ const (
 	Q4_0
 	Q4_1
 	Q8_0
+	Q5_0
+	Q5_1
+	Q4_K
+	Q5_K
+	Q6_K
 	numTypes
 )
 
@@ -41,6 +49,11 @@ var formats = [numTypes]format{
 	Q4_0: {"Q4_0", 2, "", 32, 18, rowQ4_0},
 	Q4_1: {"Q4_1", 3, "", 32, 20, rowQ4_1},
 	Q8_0: {"Q8_0", 8, "", 32, 34, rowQ8_0},
+	Q5_0: {"Q5_0", 6, "", 32, 22, rowQ5_0},
+	Q5_1: {"Q5_1", 7, "", 32, 24, rowQ5_1},
+	Q4_K: {"Q4_K", 12, "", 256, 144, rowQ4_K},
+	Q5_K: {"Q5_K", 13, "", 256, 176, rowQ5_K},
+	Q6_K: {"Q6_K", 14, "", 256, 210, rowQ6_K},
 }
 
 // String returns the type's usual name, such as "Q4_1".
@@ -68,7 +81,7 @@ func supported(safetensors bool) string {
 // ggufNames names the ggml types that are refused, so that the error can say
 // which one it met (ggml.h, enum ggml_type).
 var ggufNames = map[uint32]string{
-	6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K",
+	9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K",
 	16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS",
 	24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 }
