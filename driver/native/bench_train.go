@@ -15,6 +15,7 @@ import (
 // projections on random tokens, loss on every token.
 type TrainBench struct {
 	Batch, Seq, Rank, Steps int
+	Checkpointing           bool // layers compute their activations again instead of keeping them
 }
 
 // TrainBenchResult are its figures.
@@ -44,7 +45,11 @@ func (n *Native) BenchTrain(ctx context.Context, b TrainBench) (TrainBenchResult
 	ad := lora.New(n.m, lora.Config{Rank: b.Rank, Alpha: 2 * float64(b.Rank), Modules: lora.AllModules()}, 1)
 	ad.EnableGrad()
 	micro := min(b.Batch, max(1, benchTokens/b.Seq)) // rows a pass
-	pass := n.m.NewPass(micro*b.Seq, b.Rank, true)
+	again := model.Recompute(0)
+	if b.Checkpointing {
+		again = n.m.Most()
+	}
+	pass := n.m.NewPass(micro*b.Seq, b.Rank, true, again)
 	segs, targets := benchBatch(n.m.Config().Vocab, b, micro, ad)
 	var tensors []optim.Tensor
 	for _, p := range ad.Params() {
@@ -79,7 +84,7 @@ func (n *Native) BenchTrain(ctx context.Context, b TrainBench) (TrainBenchResult
 	r.Loss = loss.SFT(0, logps) / float64(len(targets))
 	r.TokensPerSecond = throughput(r.StepSeconds, b.Batch*b.Seq)
 	r.PeakRSS = PeakBytes()
-	r.PlannedBytes = model.PassBytes(n.m.Config(), n.m.Mode(), micro*b.Seq, b.Rank, true, n.Threads())
+	r.PlannedBytes = model.PassBytes(n.m.Config(), n.m.Mode(), micro*b.Seq, b.Rank, true, n.Threads(), again)
 	r.PlannedBytes["weights"] = n.m.Bytes()
 	return r, nil
 }
