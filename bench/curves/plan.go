@@ -50,16 +50,18 @@ func curves(long int) []curve {
 		}
 		return "3"
 	}
+	calls := func(tokens int) string {
+		if tokens >= 2048 {
+			return "1"
+		}
+		return "3"
+	}
 	return []curve{
 		{prefillLength, "tokens of a prompt", upTo(128, 512, 2048), func(x int) []string {
-			reps := "3"
-			if x >= 2048 {
-				reps = "1"
-			}
-			return []string{"prefill", "--prompt", n(x - 1), "--reps", reps} // the token that follows takes a position as well
+			return []string{"prefill", "--prompt", n(x - 1), "--reps", calls(x)} // the token that follows takes a position as well
 		}},
 		{decodeDepth, "tokens before it, one sequence", upTo(128, 512, 2048), func(x int) []string {
-			return []string{"decode", "--prompt", n(x - 48), "--tokens", "48", "--reps", "1"}
+			return []string{"decode", "--prompt", n(x - 48), "--tokens", "48", "--reps", calls(x)}
 		}},
 		{trainLength, "tokens of a row, one row a step", upTo(128, 512, 2048), func(x int) []string {
 			args := []string{"train", "--batch", "1", "--seq", n(x), "--steps", steps(x)}
@@ -69,7 +71,7 @@ func curves(long int) []curve {
 			return args
 		}},
 		{decodeBatch, "sequences at once", counts([]int{1, 8, 64}, 1, 2, 4, 8, 16, 32, 64), func(x int) []string {
-			return []string{"decode", "--batch", n(x), "--tokens", "48", "--reps", "2"}
+			return []string{"decode", "--batch", n(x), "--tokens", "48", "--reps", "3"}
 		}},
 		{trainBatch, "rows of 128 tokens a step", counts([]int{1, 8}, 1, 2, 4, 8, 16, 32, 64), func(x int) []string {
 			return []string{"train", "--batch", n(x), "--seq", "128", "--steps", steps(x * 128)}

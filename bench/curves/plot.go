@@ -103,7 +103,6 @@ func panel(c curve, points []point) string {
 			threads = append(threads, p.Threads)
 		}
 	}
-	most := slices.Max(threads)
 	for _, n := range threads {
 		var path []string
 		for _, p := range points {
@@ -112,8 +111,8 @@ func panel(c curve, points []point) string {
 			}
 			path = append(path, fmt.Sprintf("%.1f,%.1f", px(p.X), py(p.Rate)))
 			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, px(p.X), py(p.Rate), colour(n))
-			dy := -8.0 // above the upper line, below the lower one
-			if n != most {
+			dy := -8.0
+			if below(points, p) {
 				dy = 16
 			}
 			fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="10" fill="%s" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`,
@@ -122,6 +121,17 @@ func panel(c curve, points []point) string {
 		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`, strings.Join(path, " "), colour(n))
 	}
 	return b.String()
+}
+
+// below says whether p's label goes under it: where another line has a higher
+// point, and for one thread where the other line has none.
+func below(points []point, p point) bool {
+	for _, q := range points {
+		if q.X == p.X && q.Threads != p.Threads {
+			return q.Rate > p.Rate || q.Rate == p.Rate && q.Threads > p.Threads
+		}
+	}
+	return p.Threads == 1 && slices.ContainsFunc(points, func(q point) bool { return q.Threads > 1 })
 }
 
 // logTicks are the numbers 1, 2, 5 times a power of ten around low to high, with
