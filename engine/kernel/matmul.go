@@ -1,17 +1,28 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"sync/atomic"
+)
 
 // job holds the arguments of the multiply or row function that runs on the
 // pool, so that its task function needs no closure.
 type job struct {
-	dst        []float32
+	dst        []float32 // MatMulT
 	ldd        int
 	a          Operand
 	w          *Panels
-	lo, hi     int // columns of the result (MatMul) or rows of W (MatMulT)
+	lo, hi     int // rows of W
 	accumulate bool
-	sums       []float32
+
+	proj    []Projection // Project
+	one     [1]Projection
+	sums    []float32
+	panels  int // of all projections
+	shares  int // tasks that compute low-rank shares, before all others
+	share   int // shares per task
+	low     int // shares
+	lowDone atomic.Int64
 
 	chunk  int // rows per task
 	chunks int // row chunks
@@ -34,34 +45,12 @@ type job struct {
 //	                          blocks of 16; FormatNF4: of 64, codes are bf16(NF4))
 //	f32 mode, f32 weights     per k: acc = fma(x[k], w[k], acc)
 func (x *Exec) MatMul(dst []float32, ldd int, a Operand, w *Panels, accumulate bool) {
-	x.MatMulCols(dst, ldd, a, w, 0, w.N, accumulate)
-}
-
-// MatMulCols is MatMul for the columns lo..hi of the result (rows of W) only;
-// lo is a multiple of 64 and column lo is written to dst's column 0.
-func (x *Exec) MatMulCols(dst []float32, ldd int, a Operand, w *Panels, lo, hi int, accumulate bool) {
-	checkMul("MatMul", a, w)
-	if a.Cols != w.K {
-		panic(fmt.Sprintf("kernel: MatMul: rows of %d values times panels of %d x %d", a.Cols, w.N, w.K))
-	}
-	if lo < 0 || hi < lo || hi > w.N || lo%panelCols != 0 {
-		panic(fmt.Sprintf("kernel: MatMul: columns %d..%d of %d (the first must be a multiple of %d)", lo, hi, w.N, panelCols))
-	}
-	checkDst("MatMul", dst, ldd, a.Rows, hi-lo)
-	if a.Rows == 0 || hi == lo {
-		return
-	}
 	x.pool.mu.Lock()
 	defer x.pool.mu.Unlock()
 	j := &x.job
-	j.dst, j.ldd, j.a, j.w, j.lo, j.hi, j.accumulate = dst, ldd, a, w, lo, hi, accumulate
-	if w.Format.minima() {
-		x.blockSums(a)
-	}
-	panels := (hi - lo + panelCols - 1) / panelCols
-	x.split(panels, w.panel)
-	x.pool.run(j.chunks*((panels+j.group-1)/j.group), x.runMatMul)
-	j.dst, j.a, j.w = nil, Operand{}, nil
+	j.one[0] = Projection{Dst: dst, Ldd: ldd, W: w, Accumulate: accumulate}
+	x.project(a, j.one[:])
+	j.one[0] = Projection{}
 }
 
 // checkMul panics unless a's mode fits w's format.
@@ -72,11 +61,14 @@ func checkMul(what string, a Operand, w *Panels) {
 	}
 }
 
+// fewRows is the number of rows below which rows are not split.
+const fewRows = 48
+
 // split plans the tasks: rows in equal chunks of which a decoded chunk's share
 // stays in the second-level cache, and which are long enough to pay for decoding;
 // then groups of panels such that a task is worth handing out.
 func (x *Exec) split(panels, panelBytes int) {
-	const cacheBytes, fewRows, taskBytes, tasksPerWorker, tallTile = 512 << 10, 48, 64 << 10, 6, 6
+	const cacheBytes, taskBytes, tasksPerWorker, tallTile = 512 << 10, 64 << 10, 6, 6
 	j := &x.job
 	m := j.a.Rows
 	rowBytes := max(min(j.a.Stride, chunkWide)*2, 1)
@@ -95,28 +87,6 @@ func (x *Exec) split(panels, panelBytes int) {
 	if j.chunks == 1 && m < fewRows {
 		j.group = min(max(taskBytes/max(panelBytes, 1), 1), max(panels/want, 1))
 	}
-}
-
-// matMulTask multiplies one chunk of rows with one group of panels.
-func (x *Exec) matMulTask(task, worker int) {
-	j, s := &x.job, &x.work[worker]
-	group, chunk := task/j.chunks, task%j.chunks
-	r0 := chunk * j.chunk
-	r1 := min(r0+j.chunk, j.a.Rows)
-	first := j.lo/panelCols + group*j.group
-	last := min(first+j.group, (j.hi+panelCols-1)/panelCols)
-	t := &s.mul
-	*t = panelTask{ldd: j.ldd, a: j.a.Slice(r0, r1), w: j.w, accumulate: j.accumulate}
-	if j.w.Format.minima() {
-		t.sums = j.sums[r0*(j.w.K/blockK):]
-	}
-	for p := first; p < last; p++ {
-		c0 := p*panelCols - j.lo
-		t.panel, t.cols = p, min(panelCols, j.hi-p*panelCols)
-		t.dst = j.dst[r0*j.ldd+c0 : (r1-1)*j.ldd+c0+t.cols]
-		x.set.panel(s, t)
-	}
-	*t = panelTask{}
 }
 
 // blockSums fills j.sums [M, K/32] with the sums of a's blocks of 32. The

@@ -137,7 +137,6 @@ func TestRefusals(t *testing.T) {
 		"mode differs":       func() { x.MatMul(dst, 64, NewOperand(F32, 2, 32), w, false) },
 		"dst short":          func() { x.MatMul(dst[:127], 64, a, w, false) },
 		"stride short":       func() { x.MatMul(dst, 63, a, w, false) },
-		"columns not at 64":  func() { x.MatMulCols(dst, 64, a, w, 16, 64, false) },
 		"rows of W":          func() { x.MatMulT(dst, 32, NewOperand(BF16, 2, 64), w, 0, 65, false) },
 		"block mode":         func() { x.MulBlock(dst, 64, a, Block{Mode: F32, K: 32, N: 64, F: make([]float32, 32*64)}, false) },
 		"block columns":      func() { x.MulBlock(dst, 64, a, Block{Mode: BF16, K: 32, N: 20, B: make([]uint16, 32*20)}, false) },

@@ -15,6 +15,7 @@ type scratch struct {
 	w, w2 []byte    // decoded weights: chunk x 64 values of 4 bytes, of 2 bytes
 	a     []float32 // widened left-hand rows (sets without bf16 multiply): tileRows x chunk
 	scale []float32 // scaleRows x 64: scales of grouped formats as f32
+	low   []float32 // a low-rank share before it is rounded; grown to the largest rank
 	edge  []float32 // tileRows x 64: destination of columns that end within a vector
 
 	// The tasks at hand: kept here so that they are not allocated.

@@ -53,15 +53,12 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 
 	q32, k32, v32 := p.fwd.wide[:n*qDim], p.fwd.k[:n*kvDim], p.fwd.v[:n*kvDim]
 	if cfg.QKNorm {
-		p.linearForward(ly, QProj, a.q0, n1, a, false)
-		p.linearForward(ly, KProj, a.k0, n1, a, false)
+		p.linearForward(ly, n1, a, false, output{QProj, a.q0}, output{KProj, a.k0}, output{VProj, v32})
 		p.headNormForward(q32, a.qr, a.q0, l.qNorm)
 		p.headNormForward(k32, a.kr, a.k0, l.kNorm)
 	} else {
-		p.linearForward(ly, QProj, q32, n1, a, false)
-		p.linearForward(ly, KProj, k32, n1, a, false)
+		p.linearForward(ly, n1, a, false, output{QProj, q32}, output{KProj, k32}, output{VProj, v32})
 	}
-	p.linearForward(ly, VProj, v32, n1, a, false)
 	p.parallel(n, p.tasks.turn, job{v: q32, w: k32})
 	x.Round(a.q.Slice(0, n), q32, qDim)
 	x.Round(a.k.Slice(0, n), k32, kvDim)
@@ -70,7 +67,7 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	p.attend(ly, a, p.fwd.att[:n*qDim])
 	att := a.att.Slice(0, n)
 	x.Round(att, p.fwd.att, qDim)
-	p.linearForward(ly, OProj, p.hid[:n*c], att, a, true) // the residual is the accumulator
+	p.linearForward(ly, att, a, true, output{OProj, p.hid[:n*c]}) // the residual is the accumulator
 }
 
 // attentionBackward: p.bwd.dx [N, C] is the gradient of x2 on entry and of x on
@@ -114,7 +111,7 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 func (p *Pass) mlpForward(ly int, a *activations) {
 	p.gatedForward(ly, a)
 	c, n := p.m.cfg.Hidden, p.n
-	p.linearForward(ly, DownProj, p.hid[:n*c], a.act.Slice(0, n), a, true)
+	p.linearForward(ly, a.act.Slice(0, n), a, true, output{DownProj, p.hid[:n*c]})
 }
 
 // gatedForward is mlpForward up to the down projection.
@@ -124,8 +121,7 @@ func (p *Pass) gatedForward(ly int, a *activations) {
 	copy(a.x2[:n*c], p.hid)
 	n2 := a.n2.Slice(0, n)
 	x.RMSNorm(n2, a.rstd2, a.x2, l.mlpNorm, cfg.NormEps, n, c)
-	p.linearForward(ly, GateProj, a.gate[:n*f], n2, a, false)
-	p.linearForward(ly, UpProj, a.up[:n*f], n2, a, false)
+	p.linearForward(ly, n2, a, false, output{GateProj, a.gate[:n*f]}, output{UpProj, a.up[:n*f]})
 	x.SwiGLU(a.act.Slice(0, n), a.gate, a.up, n, f)
 }
 

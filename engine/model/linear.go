@@ -1,33 +1,55 @@
 package model
 
 import (
+	"slices"
+
 	"dlm/engine/kernel"
 )
 
-// linearForward computes one projection for all rows: dst [N, out] (row stride
-// out) = x Wᵀ + bias + h Bᵀ, where h = Scale * (x Aᵀ) is kept in a.h for the
-// backward pass. With add, dst += instead.
+// output is a projection and where its result goes: [N, out].
+type output struct {
+	mod Module
+	dst []float32
+}
+
+// linearForward computes projections that share their input, for all rows at
+// once: dst [N, out] = x Wᵀ + bias + h Bᵀ, where h = Scale * (x Aᵀ) is kept in a.h
+// for the backward pass. With add, dst += instead. Rows of different adapters
+// stand side by side, in runs.
 //
 // B's sum continues in the base's accumulator, so the result is one chain.
-func (p *Pass) linearForward(ly int, mod Module, dst []float32, xo kernel.Operand, a *activations, add bool) {
-	lin := &p.m.layers[ly].proj[mod]
-	x := p.m.x
-	x.MatMul(dst, lin.out, xo, lin.w, add)
-	if lin.bias != nil {
-		p.addBias(dst, lin.bias)
-	}
-	for _, r := range p.runs {
-		lo := p.lora(r, ly, mod)
-		if lo == nil {
-			continue
+func (p *Pass) linearForward(ly int, xo kernel.Operand, a *activations, add bool, outs ...output) {
+	p.low = slices.Grow(p.low[:0], len(outs)*len(p.runs))
+	p.proj = p.proj[:0]
+	for _, o := range outs {
+		lin, first := &p.m.layers[ly].proj[o.mod], len(p.low)
+		for _, r := range p.runs {
+			if lo := p.lora(r, ly, o.mod); lo != nil {
+				p.low = append(p.low, p.lowRank(r, lo, ly, o.mod, xo, a))
+			}
 		}
+		p.proj = append(p.proj, kernel.Projection{
+			Dst: o.dst, Ldd: lin.out, W: lin.w, Bias: lin.bias, Accumulate: add, Low: p.low[first:],
+		})
+	}
+	p.m.x.Project(xo, p.proj)
+	clear(p.proj)
+	clear(p.low)
+}
+
+// lowRank is a run's share of a projection. Where channels are dropped, h is
+// computed here: each adapted projection has an input of its own.
+func (p *Pass) lowRank(r run, lo *LoRA, ly int, mod Module, xo kernel.Operand, a *activations) kernel.LowRank {
+	x, h := p.m.x, a.hidden(mod, lo.Rank, r.lo, r.hi)
+	low := kernel.LowRank{Lo: r.lo, Hi: r.hi, A: lo.A, B: lo.B, Scale: lo.Scale, H: h}
+	if p.train && lo.Dropout > 0 {
 		h32 := p.fwd.h32[:(r.hi-r.lo)*lo.Rank]
-		h := a.hidden(mod, lo.Rank, r.lo, r.hi)
 		x.MatMul(h32, lo.Rank, p.dropped(xo, r, lo, ly, mod), lo.A, false)
 		p.scaleRows(h32, lo.Scale)
 		x.Round(h, h32, lo.Rank)
-		x.MatMul(dst[r.lo*lin.out:], lin.out, h, lo.B, true)
+		low.A = nil
 	}
+	return low
 }
 
 // linearBackward takes dy [N, out], the rounded gradient of linearForward's dst,
@@ -36,7 +58,7 @@ func (p *Pass) linearForward(ly int, mod Module, dst []float32, xo kernel.Operan
 func (p *Pass) linearBackward(ly int, mod Module, dx []float32, dy, xo kernel.Operand, a *activations, add bool) {
 	lin := &p.m.layers[ly].proj[mod]
 	x := p.m.x
-	if dx != nil { // MatMul(dst, out, xo, lin.w): dx = dy W
+	if dx != nil { // Project(xo, W): dx = dy W
 		x.MatMulT(dx, lin.in, dy, lin.w, 0, lin.out, add)
 	}
 	for _, r := range p.runs {
@@ -47,14 +69,14 @@ func (p *Pass) linearBackward(ly int, mod Module, dx []float32, dy, xo kernel.Op
 		rows, rank := r.hi-r.lo, lo.Rank
 		dyr := dy.Slice(r.lo, r.hi)
 		dh32 := p.bwd.dh32[:rows*rank]
-		if lo.GradBT != nil { // MatMul(dst, out, h, lo.B): dBᵀ += hᵀ dy
+		if lo.GradBT != nil { // LowRank H Bᵀ: dBᵀ += hᵀ dy
 			h32 := p.bwd.h32[:rows*rank]
 			p.widen(h32, a.hidden(mod, rank, r.lo, r.hi))
 			x.OuterAccum(lo.GradBT, lin.out, h32, rank, rank, dyr)
 		}
-		x.MatMulT(dh32, rank, dyr, lo.B, 0, lin.out, false) // the same line: dh = dy B
-		p.scaleRows(dh32, lo.Scale)                         // scaleRows(h32, Scale)
-		if lo.GradA != nil {                                // MatMul(h32, R, x, lo.A): dA += dhᵀ x
+		x.MatMulT(dh32, rank, dyr, lo.B, 0, lin.out, false) // the same: dh = dy B
+		p.scaleRows(dh32, lo.Scale)                         // LowRank Scale
+		if lo.GradA != nil {                                // LowRank x Aᵀ: dA += dhᵀ x
 			x.OuterAccum(lo.GradA, lin.in, dh32, rank, rank, p.dropped(xo, r, lo, ly, mod))
 		}
 		if dx == nil {
@@ -116,18 +138,6 @@ func resize(o kernel.Operand, rows, cols int) kernel.Operand {
 func reshape(o kernel.Operand, rows, cols int) kernel.Operand {
 	o.Rows, o.Cols, o.Stride = rows, cols, cols+cols&1
 	return o
-}
-
-func (p *Pass) addBias(dst []float32, bias []float32) {
-	p.parallel(p.n, p.tasks.bias, job{v: dst, w: bias})
-}
-
-func (p *Pass) biasTask(i, _ int) {
-	bias := p.job.w
-	row := p.job.v[i*len(bias) : (i+1)*len(bias)]
-	for c, b := range bias {
-		row[c] += b
-	}
 }
 
 const scaleChunk = 4096

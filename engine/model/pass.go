@@ -20,8 +20,10 @@ type Pass struct {
 	segs  []Segment // of the last Forward
 	job   job       // arguments of the task at hand
 	tasks taskFuncs
-	rows  []rowInfo // [N]
-	runs  []run     // rows that share an adapter
+	rows  []rowInfo           // [N]
+	runs  []run               // rows that share an adapter
+	proj  []kernel.Projection // of the multiply at hand
+	low   []kernel.LowRank    // their adapters' shares
 
 	branches []branch // of segs
 

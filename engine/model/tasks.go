@@ -23,14 +23,14 @@ type job struct {
 
 // taskFuncs are the bound methods.
 type taskFuncs struct {
-	embed, turn, bias, scale, widen, drop, dropGrad func(task, worker int)
-	place, attend, attendBack                       func(task, worker int)
-	logp, dlogit                                    func(task, worker int)
+	embed, turn, scale, widen, drop, dropGrad func(task, worker int)
+	place, attend, attendBack                 func(task, worker int)
+	logp, dlogit                              func(task, worker int)
 }
 
 func (p *Pass) bindTasks() {
 	p.tasks = taskFuncs{
-		embed: p.embedTask, turn: p.turnTask, bias: p.biasTask, scale: p.scaleTask, widen: p.widenTask,
+		embed: p.embedTask, turn: p.turnTask, scale: p.scaleTask, widen: p.widenTask,
 		drop: p.dropTask, dropGrad: p.dropGradTask,
 		place: p.placeTask, attend: p.attendTask, attendBack: p.attendBackTask,
 		logp: p.logpTask, dlogit: p.dlogitTask,

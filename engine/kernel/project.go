@@ -1,0 +1,256 @@
+package kernel
+
+import "fmt"
+
+// Projection is one right side of Project: Dst [M, N] = a Wᵀ + Bias, or += with
+// Accumulate, and then the low-rank shares of some rows.
+type Projection struct {
+	Dst        []float32 // [M, N]
+	Ldd        int       // Dst's row stride
+	W          *Panels   // [N, K]
+	Bias       []float32 // [N]; nil: none
+	Accumulate bool
+	Low        []LowRank
+}
+
+// LowRank is what an adapter adds to rows Lo..Hi of a projection (Hu et al. 2021,
+// arXiv 2106.09685): H = Scale * (a Aᵀ), rounded to operand precision, is kept
+// for the backward pass, and B's chain continues in Dst: Dst += H Bᵀ.
+type LowRank struct {
+	Lo, Hi int
+	A      *Panels // [R, K]; nil: H is there already
+	B      *Panels // [N, R]
+	Scale  float32
+	H      Operand // [Hi-Lo, R]
+}
+
+// lowRows is the number of rows of a low-rank share that one task takes.
+const lowRows = 64
+
+// Project multiplies a [M, K] by several right sides at once, rows of different
+// adapters among them: one fork for all, and each weight is read once. Chains
+// are MatMul's.
+func (x *Exec) Project(a Operand, ps []Projection) {
+	x.pool.mu.Lock()
+	defer x.pool.mu.Unlock()
+	x.project(a, ps)
+}
+
+// project is Project for a caller that holds the pool.
+func (x *Exec) project(a Operand, ps []Projection) {
+	j := &x.job
+	j.panels, j.low = 0, 0
+	minima, widest, bytes := false, 0, 0
+	for i := range ps {
+		p := &ps[i]
+		p.check(a)
+		j.panels += p.W.count()
+		minima = minima || p.W.Format.minima()
+		widest = max(widest, p.W.panel)
+		bytes += len(p.W.data)
+		for l := range p.Low {
+			if p.Low[l].A != nil {
+				j.low += p.Low[l].pieces()
+			}
+		}
+	}
+	if a.Rows == 0 || j.panels == 0 {
+		return
+	}
+	j.a, j.proj = a, ps
+	if minima {
+		x.blockSums(a)
+	}
+	x.split(j.panels, widest)
+	if j.chunks == 1 && a.Rows < fewRows {
+		j.group = x.fewRowsGroup(j.panels, bytes)
+	}
+	j.share = (j.low + 4*x.pool.workers - 1) / (4 * x.pool.workers)
+	j.shares = 0
+	if j.low > 0 {
+		j.shares = (j.low + j.share - 1) / j.share
+	}
+	j.lowDone.Store(0)
+	x.pool.run(j.shares+j.chunks*((j.panels+j.group-1)/j.group), x.runMatMul)
+	j.a, j.proj = Operand{}, nil
+}
+
+// fewRowsGroup is the number of panels of a task when weights are what takes the
+// time: each worker gets one stretch of memory to read, or some when it is long
+// enough for the others to fall behind.
+func (x *Exec) fewRowsGroup(panels, bytes int) int {
+	const stretch = 1 << 20
+	tasks := x.pool.workers * max(1, min(6, bytes/(stretch*x.pool.workers)))
+	return max((panels+tasks-1)/tasks, 1)
+}
+
+// check panics unless the projection fits a.
+func (p *Projection) check(a Operand) {
+	checkMul("Project", a, p.W)
+	if a.Cols != p.W.K {
+		panic(fmt.Sprintf("kernel: Project: rows of %d values times panels of %d x %d", a.Cols, p.W.N, p.W.K))
+	}
+	checkDst("Project", p.Dst, p.Ldd, a.Rows, p.W.N)
+	if p.Bias != nil {
+		checkLen("Project: bias", len(p.Bias), p.W.N)
+	}
+	for i := range p.Low {
+		l := &p.Low[i]
+		checkMul("Project: low rank", l.H, l.B)
+		if l.Lo < 0 || l.Hi < l.Lo || l.Hi > a.Rows || l.H.Rows != l.Hi-l.Lo || l.H.Cols != l.B.K || l.B.N != p.W.N {
+			panic(fmt.Sprintf("kernel: Project: rows %d..%d of %d take H %d x %d and B %d x %d (%d rows of B expected)",
+				l.Lo, l.Hi, a.Rows, l.H.Rows, l.H.Cols, l.B.N, l.B.K, p.W.N))
+		}
+		if l.A == nil {
+			continue
+		}
+		checkMul("Project: low rank", a, l.A)
+		if l.A.K != a.Cols || l.A.N != l.B.K {
+			panic(fmt.Sprintf("kernel: Project: A %d x %d for rows of %d values and rank %d", l.A.N, l.A.K, a.Cols, l.B.K))
+		}
+	}
+}
+
+// pieces is the number of tasks' shares that l is computed in.
+func (l *LowRank) pieces() int { return (l.Hi - l.Lo + lowRows - 1) / lowRows }
+
+// matMulTask is the pool's task function: first the shares, then groups of panels.
+func (x *Exec) matMulTask(task, worker int) {
+	j, s := &x.job, &x.work[worker]
+	if task < j.shares {
+		x.sharesTask(s, task)
+		j.lowDone.Add(1)
+		return
+	}
+	task -= j.shares
+	group, chunk := task/j.chunks, task%j.chunks
+	r0 := chunk * j.chunk
+	r1 := min(r0+j.chunk, j.a.Rows)
+	first := group * j.group
+	last := min(first+j.group, j.panels)
+	x.eachProjection(first, last, func(p *Projection, lo, hi int) { x.projectRows(s, p, r0, r1, lo, hi) })
+	waited := j.shares == 0
+	x.eachProjection(first, last, func(p *Projection, lo, hi int) {
+		for i := range p.Low {
+			if !waited {
+				x.waitForShares()
+				waited = true
+			}
+			x.addShare(s, p, &p.Low[i], r0, r1, lo, hi)
+		}
+	})
+}
+
+// eachProjection calls f for the panels lo..hi of each projection that are among
+// first..last of all.
+func (x *Exec) eachProjection(first, last int, f func(p *Projection, lo, hi int)) {
+	for i := range x.job.proj {
+		p := &x.job.proj[i]
+		n := p.W.count()
+		if lo, hi := max(first, 0), min(last, n); lo < hi {
+			f(p, lo, hi)
+		}
+		first, last = first-n, last-n
+	}
+}
+
+// projectRows multiplies rows r0..r1 with panels lo..hi.
+func (x *Exec) projectRows(s *scratch, p *Projection, r0, r1, lo, hi int) {
+	j, t := &x.job, &s.mul
+	*t = panelTask{ldd: p.Ldd, a: j.a.Slice(r0, r1), w: p.W, accumulate: p.Accumulate}
+	if p.W.Format.minima() {
+		t.sums = j.sums[r0*(p.W.K/blockK):]
+	}
+	for i := lo; i < hi; i++ {
+		t.at(p, r0, r1, i)
+		x.set.panel(s, t)
+		if p.Bias != nil {
+			t.addBias(p.Bias[i*panelCols:])
+		}
+	}
+	*t = panelTask{}
+}
+
+// at points the task at rows r0..r1 of a projection's panel.
+func (t *panelTask) at(p *Projection, r0, r1, panel int) {
+	t.panel, t.cols = panel, p.W.cols(panel)
+	c0 := panel * panelCols
+	t.dst = p.Dst[r0*p.Ldd+c0 : (r1-1)*p.Ldd+c0+t.cols]
+}
+
+// addBias adds the same values to every row.
+func (t *panelTask) addBias(bias []float32) {
+	for r := range t.a.Rows {
+		row := t.dst[r*t.ldd : r*t.ldd+t.cols]
+		for c := range row {
+			row[c] += bias[c]
+		}
+	}
+}
+
+// sharesTask computes some of the H.
+func (x *Exec) sharesTask(s *scratch, task int) {
+	j := &x.job
+	from := task * j.share
+	to := min(from+j.share, j.low)
+	for i := range j.proj {
+		for l := range j.proj[i].Low {
+			low := &j.proj[i].Low[l]
+			if low.A == nil {
+				continue
+			}
+			n := low.pieces()
+			for k := max(from, 0); k < min(to, n); k++ {
+				x.hidden(s, low, k*lowRows, min((k+1)*lowRows, low.Hi-low.Lo))
+			}
+			if from, to = from-n, to-n; to <= 0 {
+				return
+			}
+		}
+	}
+}
+
+// hidden computes rows r0..r1 of one H.
+func (x *Exec) hidden(s *scratch, l *LowRank, r0, r1 int) {
+	rank, t := l.A.N, &s.mul
+	if need := (r1 - r0) * rank; len(s.low) < need {
+		s.low = alignedF32(max(need, lowRows*panelCols))
+	}
+	h32 := s.low[:(r1-r0)*rank]
+	*t = panelTask{ldd: rank, a: x.job.a.Slice(l.Lo+r0, l.Lo+r1), w: l.A}
+	for i := range l.A.count() {
+		t.panel, t.cols = i, l.A.cols(i)
+		t.dst = h32[i*panelCols : (r1-r0-1)*rank+i*panelCols+t.cols]
+		x.set.panel(s, t)
+	}
+	*t = panelTask{}
+	if l.Scale != 1 {
+		x.Scale(h32, l.Scale)
+	}
+	x.RoundRows(l.H.Slice(r0, r1), h32, rank)
+}
+
+// waitForShares returns when all H are there. They were handed out before the
+// caller's task, so each is done or under way.
+func (x *Exec) waitForShares() {
+	for spins := 0; x.job.lowDone.Load() != int64(x.job.shares); spins++ {
+		if relax(); spins > 1<<12 {
+			yield()
+		}
+	}
+}
+
+// addShare adds l's part of rows r0..r1 to the panels lo..hi of p.
+func (x *Exec) addShare(s *scratch, p *Projection, l *LowRank, r0, r1, lo, hi int) {
+	r0, r1 = max(r0, l.Lo), min(r1, l.Hi)
+	if r0 >= r1 {
+		return
+	}
+	t := &s.mul
+	*t = panelTask{ldd: p.Ldd, a: l.H.Slice(r0-l.Lo, r1-l.Lo), w: l.B, accumulate: true}
+	for i := lo; i < hi; i++ {
+		t.at(p, r0, r1, i)
+		x.set.panel(s, t)
+	}
+	*t = panelTask{}
+}
