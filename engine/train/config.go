@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dlm/engine/optim"
@@ -22,6 +23,17 @@ type Config struct {
 	Packing     bool // several examples share a pass
 	MicroBatch  int  // at most so many examples a pass; 0 = planned
 	MicroTokens int  // at most so many tokens a pass; 0 = planned
+
+	// Checkpointing says whether layers keep their activations for the backward
+	// pass or compute them again: "auto" (or "", as many as must to fit the
+	// memory), "on" (all), "off" (none). It changes speed and memory alone.
+	Checkpointing string
+
+	// SharePrefix computes tokens that examples of a step begin with alike once.
+	// It has no effect with dropout, whose masks are each example's own. The
+	// losses of a step stay the same to the last bit; gradients are rounded after
+	// the sum over examples instead of before, so it is part of what a run is.
+	SharePrefix bool
 
 	LR          float64
 	Schedule    string // "cosine", "linear" or "constant"
@@ -68,6 +80,9 @@ func (c Config) withDefaults(maxSeq int) Config {
 	if c.Schedule == "" {
 		c.Schedule = "cosine"
 	}
+	if c.Checkpointing == "" {
+		c.Checkpointing = "auto"
+	}
 	return c
 }
 
@@ -99,6 +114,9 @@ func (c Config) validate(maxSeq int) error {
 	case !(c.Eps > 0):
 		return fmt.Errorf("eps %v: expected a positive number", c.Eps)
 	}
+	if !slices.Contains([]string{"auto", "on", "off"}, c.Checkpointing) {
+		return fmt.Errorf("checkpointing %q: expected auto, on or off", c.Checkpointing)
+	}
 	return optim.Schedule{Kind: c.Schedule, Peak: c.LR, Warmup: c.Warmup}.Validate()
 }
 
@@ -126,8 +144,14 @@ func (r *runner) identity() []field {
 		f("steps", r.total), f("batch_size", c.BatchSize), f("max_len", c.MaxLen),
 		f("lr", c.LR), f("schedule", c.Schedule), f("warmup", c.Warmup),
 		f("weight_decay", c.WeightDecay), f("beta1", c.Beta1), f("beta2", c.Beta2), f("eps", c.Eps), f("clip_norm", c.ClipNorm),
-		f("seed", c.Seed), f("shuffle", c.Shuffle), f("eval_every", c.EvalEvery), f("keep_best", c.KeepBest),
+		f("seed", c.Seed), f("shuffle", c.Shuffle), f("share_prefix", r.sharesPrefixes()),
+		f("eval_every", c.EvalEvery), f("keep_best", c.KeepBest),
 	}
+}
+
+// sharesPrefixes reports whether examples of a step share prefixes.
+func (r *runner) sharesPrefixes() bool {
+	return r.cfg.SharePrefix && r.adapter.Config().Dropout == 0
 }
 
 // differences lists what changed from one identity to another, for a message.

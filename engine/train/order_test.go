@@ -94,10 +94,11 @@ func TestCanonicalIsBestFit(t *testing.T) {
 	for _, n := range []int{3, 9, 2, 5, 7, 1} {
 		data = append(data, example(n))
 	}
-	p := newPacker(data)
+	p := newPacker(data, false)
 	// Capacity 10, by falling size: 9 | 7 | 5 | 3 fits best beside 7 | 2 beside 5
 	// (free 5; 7+3 is full, 9 has 1) | 1 beside 9.
-	got := p.canonical([]int{0, 1, 2, 3, 4, 5}, 10)
+	p.canonical([]int{0, 1, 2, 3, 4, 5}, 10)
+	got := p.order
 	if want := []int{1, 5, 4, 0, 3, 2}; !slices.Equal(got, want) {
 		t.Errorf("order %v, want %v", got, want)
 	}
@@ -112,21 +113,21 @@ func TestCanonicalDependsOnTheSetOfTheStep(t *testing.T) {
 			data = append(data, example(n))
 			step = append(step, i)
 		}
-		p := newPacker(data)
-		order := slices.Clone(p.canonical(step, 40))
-		sorted := slices.Sorted(slices.Values(order))
+		p := newPacker(data, false)
+		units := slices.Clone(p.canonical(step, 40))
+		sorted := slices.Sorted(slices.Values(p.order))
 		if !slices.Equal(sorted, step) {
-			t.Fatalf("order %v is no permutation of %v", order, step)
+			t.Fatalf("order %v is no permutation of %v", p.order, step)
 		}
 		micro, tokens := rapid.IntRange(0, 5).Draw(t, "micro"), rapid.IntRange(0, 60).Draw(t, "tokens")
-		cuts := p.cut(order, micro, tokens)
-		if cuts[0] != 0 || cuts[len(cuts)-1] != len(order) {
-			t.Fatalf("cuts %v do not cover %d examples", cuts, len(order))
+		cuts := p.cut(units, micro, tokens)
+		if cuts[0] != 0 || cuts[len(cuts)-1] != len(units) {
+			t.Fatalf("cuts %v do not cover %d examples", cuts, len(units))
 		}
 		for i := range len(cuts) - 1 {
-			part := order[cuts[i]:cuts[i+1]]
-			if len(part) == 0 || (micro > 0 && len(part) > micro) || (tokens > 0 && p.rows(part) > tokens && len(part) > 1) {
-				t.Fatalf("micro-batch %v of %v rows, limits %d examples, %d tokens", part, p.rows(part), micro, tokens)
+			part := units[cuts[i]:cuts[i+1]]
+			if len(part) == 0 || (micro > 0 && len(p.examples(part)) > micro && len(part) > 1) || (tokens > 0 && rowsOf(part) > tokens && len(part) > 1) {
+				t.Fatalf("micro-batch %v of %v rows, limits %d examples, %d tokens", part, rowsOf(part), micro, tokens)
 			}
 		}
 	})
@@ -139,10 +140,10 @@ func TestPackingWastesLittle(t *testing.T) {
 		data = append(data, example(10+(i*37)%90))
 		step = append(step, i)
 	}
-	p := newPacker(data)
-	order := p.canonical(step, 256)
-	cuts := p.cut(order, 0, 256)
-	used := float64(p.rows(order)) / float64(256*(len(cuts)-1))
+	p := newPacker(data, false)
+	units := p.canonical(step, 256)
+	cuts := p.cut(units, 0, 256)
+	used := float64(rowsOf(units)) / float64(256*(len(cuts)-1))
 	if used < 0.85 {
 		t.Errorf("passes of 256 tokens are %.0f%% full", 100*used)
 	}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"iter"
 
 	"dlm/engine/kernel"
 	"dlm/engine/lora"
@@ -19,8 +20,12 @@ type Plan struct {
 	LossTokens  int              // of which count in the loss
 	Steps       int              // of the whole run
 	Parameters  int64            // trained
+	Computed    int              // rows that go through the base in a whole run
+	Shared      int              // rows that shared prefixes save of it
 	MicroTokens int              // rows of the largest pass
 	Passes      int              // forward and backward passes of a whole run
+	Recomputed  int              // layers whose activations are computed again
+	Layers      int              // of the base
 	Bytes       map[string]int64 // by use
 	PeakBytes   int64            // sum of Bytes
 	Available   int64            // bytes that this process may still take; 0 = unknown
@@ -32,13 +37,13 @@ type Plan struct {
 // "checkpoint" (while one is written), what model.PassBytes lists
 // ("activations", "scratch", "attention", "logits"), "cache" for samples, and
 // "runtime", an allowance for the program itself.
-func PlanMemory(m *model.Model, a *lora.Adapter, microTokens int, cacheBytes int64) map[string]int64 {
+func PlanMemory(m *model.Model, a *lora.Adapter, microTokens int, cacheBytes int64, again ...model.Recompute) map[string]int64 {
 	n := a.Parameters()
 	panel := int64(2)
 	if m.Mode() == kernel.F32 {
 		panel = 4
 	}
-	bytes := model.PassBytes(m.Config(), m.Mode(), microTokens, a.Config().Rank, true, m.Exec().Threads())
+	bytes := model.PassBytes(m.Config(), m.Mode(), microTokens, a.Config().Rank, true, m.Exec().Threads(), again...)
 	bytes["weights"] = m.Bytes()
 	bytes["adapter"] = n * (4 + panel)
 	bytes["optimiser"] = n * (4 + 8)  // gradient, two moments
@@ -63,13 +68,17 @@ func Preview(m *model.Model, a *lora.Adapter, data, held []Example, cfg Config) 
 	return r.plan, nil
 }
 
-// Sizes of a pass in rows. Measured on SmolLM2-135M in bf16 with 16 rows of 128
-// tokens a step, processor time a step by rows a pass: 128: 3.6 s, 256: 3.4 s,
-// 512: 3.3 s, 1024: 3.4 s, 2048: 3.5 s. More rows only cost memory.
-const (
-	comfortable = 512
-	lean        = 256
-)
+// Sizes of a pass in rows, and what a step takes with them. Measured on
+// SmolLM2-135M in bf16 with 16 rows of 128 tokens a step, processor time a step
+// by rows a pass: 128: 3.6 s, 256: 3.4 s, 512: 3.3 s, 1024: 3.4 s, 2048: 3.5 s.
+// More rows only cost memory.
+var passSizes = []struct {
+	rows int
+	time float64 // relative
+}{{512, 1}, {256, 1.03}, {128, 1.09}, {0, 1.2}} // 0: as the longest example needs
+
+// recomputeTime is what computing every layer again adds to a step, relative.
+const recomputeTime = 0.3
 
 // share of the available memory that a plan may take: the rest is for what a
 // plan cannot see (the runtime, file pages, other processes' growth).
@@ -80,7 +89,7 @@ func (r *runner) makePlan() error {
 	p := Plan{
 		Kernels: r.m.Exec().Name(), Threads: r.m.Exec().Threads(), Precision: precision(r.mode),
 		Examples: len(r.data), Held: len(r.held), Steps: r.total, Parameters: r.adapter.Parameters(),
-		Available: availableBytes("/"),
+		Available: availableBytes("/"), Layers: r.m.Config().Layers,
 	}
 	longest := 0
 	for _, set := range [][]Example{r.data, r.held} {
@@ -107,62 +116,121 @@ func (r *runner) makePlan() error {
 	return nil
 }
 
-// choosePass sets how a step is cut, from the largest candidate that fits.
+// choosePass sets how a step is cut and how many layers are computed again: the
+// fastest way that fits.
 func (r *runner) choosePass(p *Plan, longest int) error {
-	micro := r.cfg.MicroBatch
-	if micro == 0 && !r.cfg.Packing {
-		micro = 1
+	limit := r.cfg.MemoryLimit
+	if limit == 0 {
+		limit = int64(share*float64(p.Available)) + r.m.Bytes() + r.adapter.Parameters()*6 // those are resident already
 	}
-	var candidates []int
+	unlimited := p.Available == 0 && r.cfg.MemoryLimit == 0
+	var best, least Plan
+	bestTime, found := 0.0, false
+	for _, w := range r.ways(p, longest) {
+		q := *p
+		r.largestPass(&q, w, longest)
+		for again := range r.recomputable() {
+			q.Recomputed = again
+			q.Bytes = PlanMemory(r.m, r.adapter, q.MicroTokens, r.cfg.CacheBytes, model.Recompute(again))
+			q.PeakBytes = 0
+			for _, b := range q.Bytes {
+				q.PeakBytes += b
+			}
+			if least.PeakBytes == 0 || q.PeakBytes < least.PeakBytes {
+				least = q
+			}
+			if q.PeakBytes > limit && !unlimited {
+				continue
+			}
+			if time := w.time * (1 + recomputeTime*float64(again)/float64(p.Layers)); !found || time < bestTime {
+				best, bestTime, found = q, time, true
+				r.micro, r.microTokens = w.examples, w.rows
+			}
+			break // fewer fit not, more take longer
+		}
+	}
+	if found {
+		*p = best
+		r.heldPack.groups.limit = p.MicroTokens
+		return nil
+	}
+	advice := "shorten the longest example (max_len), lower the rank, or use a machine with more memory"
+	switch {
+	case r.cfg.Checkpointing == "off":
+		advice = "set checkpointing to auto"
+	case r.cfg.MicroBatch > 1 || r.cfg.MicroTokens > 0:
+		advice = "leave micro_batch and micro_tokens at 0 so that they are planned, or lower them"
+	}
+	return fmt.Errorf("training needs about %s with passes of %d tokens, and %s may be used; %s",
+		size(least.PeakBytes), least.MicroTokens, size(limit), advice)
+}
+
+// way is one way to cut a step: the most examples and rows of a pass (0: any
+// number), and what a step takes that way, relative.
+type way struct {
+	examples, rows int
+	time           float64
+}
+
+// ways lists how steps may be cut.
+func (r *runner) ways(p *Plan, longest int) (list []way) {
+	examples := r.cfg.MicroBatch
+	if examples == 0 && !r.cfg.Packing {
+		examples = 1
+	}
 	switch {
 	case r.cfg.MicroTokens > 0:
 		if r.cfg.MicroTokens < longest {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("micro_tokens %d is less than the longest example; passes hold up to %d rows", r.cfg.MicroTokens, longest))
 		}
-		candidates = []int{r.cfg.MicroTokens}
+		return []way{{examples, r.cfg.MicroTokens, 1}}
 	case r.cfg.MicroBatch > 0 || !r.cfg.Packing:
-		candidates = []int{0}
-	default:
-		candidates = []int{comfortable, lean, longest}
+		return []way{{examples, 0, 1}}
 	}
-	limit := r.cfg.MemoryLimit
-	if limit == 0 {
-		limit = int64(share*float64(p.Available)) + r.m.Bytes() + r.adapter.Parameters()*6 // those are resident already
-	}
-	for _, tokens := range candidates {
-		rows, passes := r.largestPass(micro, tokens)
-		rows = max(rows, longest)
-		p.MicroTokens, p.Passes = rows, passes
-		p.Bytes = PlanMemory(r.m, r.adapter, rows, r.cfg.CacheBytes)
-		p.PeakBytes = 0
-		for _, b := range p.Bytes {
-			p.PeakBytes += b
+	for _, s := range passSizes {
+		rows := s.rows
+		if rows == 0 {
+			rows = longest
 		}
-		r.micro, r.microTokens = micro, tokens
-		if p.PeakBytes <= limit || (p.Available == 0 && r.cfg.MemoryLimit == 0) {
-			return nil
-		}
+		list = append(list, way{0, rows, s.time})
 	}
-	advice := "shorten the longest example (max_len), lower the rank, or use a machine with more memory"
-	if r.cfg.MicroBatch > 1 || r.cfg.MicroTokens > 0 {
-		advice = "leave micro_batch and micro_tokens at 0 so that they are planned, or lower them"
-	}
-	return fmt.Errorf("training needs about %s with passes of %d tokens, and %s may be used; %s",
-		size(p.PeakBytes), p.MicroTokens, size(limit), advice)
+	return list
 }
 
-// largestPass returns the rows of the largest pass of the whole run and the
-// number of passes.
-func (r *runner) largestPass(micro, tokens int) (rows, passes int) {
-	for s := range r.total {
-		order := r.pack.canonical(r.order.step(s), r.cfg.MaxLen)
-		cuts := r.pack.cut(order, micro, tokens)
-		passes += len(cuts) - 1
-		for i := range len(cuts) - 1 {
-			rows = max(rows, r.pack.rows(order[cuts[i]:cuts[i+1]]))
+// recomputable lists how many layers may be computed again, the fewest first.
+func (r *runner) recomputable() iter.Seq[int] {
+	most := int(r.m.Most())
+	return func(yield func(int) bool) {
+		lo, hi := 0, most
+		switch r.cfg.Checkpointing {
+		case "on":
+			lo = most
+		case "off":
+			hi = 0
+		}
+		for n := lo; n <= hi && yield(n); n++ {
 		}
 	}
-	return rows, passes
+}
+
+// largestPass counts the rows and the passes of the whole run, and the rows of
+// the largest pass.
+func (r *runner) largestPass(p *Plan, w way, longest int) {
+	p.MicroTokens, p.Passes, p.Computed, p.Shared = longest, 0, 0, 0
+	for s := range r.total {
+		step := r.order.step(s)
+		units := r.pack.canonical(step, r.cfg.MaxLen)
+		cuts := r.pack.cut(units, w.examples, w.rows)
+		p.Passes += len(cuts) - 1
+		for i := range len(cuts) - 1 {
+			p.MicroTokens = max(p.MicroTokens, rowsOf(units[cuts[i]:cuts[i+1]]))
+		}
+		p.Computed += rowsOf(units)
+		for _, i := range step {
+			p.Shared += r.pack.size[i]
+		}
+	}
+	p.Shared -= p.Computed
 }
 
 func precision(mode kernel.Mode) string {

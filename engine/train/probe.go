@@ -18,14 +18,14 @@ func Probe(ctx context.Context, m *model.Model, a *lora.Adapter, data []Example,
 	if err != nil {
 		return 0, err
 	}
-	r.pass = m.NewPass(r.plan.MicroTokens, a.Config().Rank, true)
+	r.pass = m.NewPass(r.plan.MicroTokens, a.Config().Rank, true, model.Recompute(r.plan.Recomputed))
 	a.EnableGrad()
 	defer a.ZeroGrad()
-	order := r.pack.canonical(r.order.step(0), r.cfg.MaxLen)
-	cuts := r.pack.cut(order, r.micro, r.microTokens)
-	part := order[cuts[0]:cuts[1]]
+	units := r.pack.canonical(r.order.step(0), r.cfg.MaxLen)
+	cuts := r.pack.cut(units, r.micro, r.microTokens)
+	part := units[cuts[0]:cuts[1]]
 	tokens := 0
-	for _, i := range part {
+	for _, i := range r.pack.examples(part) {
 		tokens += len(data[i].IDs)
 	}
 	var took time.Duration
@@ -34,7 +34,7 @@ func Probe(ctx context.Context, m *model.Model, a *lora.Adapter, data []Example,
 			return 0, err
 		}
 		begin := time.Now()
-		r.batch.fill(data, part, a)
+		r.batch.fill(data, r.pack, part, a)
 		if _, err := r.batch.forwardSFT(r.pass, len(r.batch.targets)); err != nil {
 			return 0, fmt.Errorf("probe: %w", err)
 		}

@@ -196,7 +196,8 @@ func TestDivergedRunStops(t *testing.T) {
 			if !errors.As(err, &d) {
 				t.Fatalf("error %v, expected a DivergedError", err)
 			}
-			third := r.data[r.pack.canonical(r.order.step(1), cfg.MaxLen)[2]].ID
+			r.pack.canonical(r.order.step(1), cfg.MaxLen)
+			third := r.data[r.pack.order[2]].ID
 			if d.Step != 2 || (!gradient && (len(d.Examples) != 1 || d.Examples[0] != third)) || (gradient && len(d.Examples) != 8) {
 				t.Errorf("step %d, examples %v; expected step 2 and, of the loss, example %s", d.Step, d.Examples, third)
 			}

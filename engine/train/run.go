@@ -32,6 +32,8 @@ type runner struct {
 	heldPack    *packer
 	heldOrder   []int
 	plan        Plan
+	losses      losses
+	heldLosses  losses
 	micro       int // examples a pass, 0 = any number
 	microTokens int // rows a pass, 0 = any number
 
@@ -68,7 +70,7 @@ func Run(ctx context.Context, m *model.Model, a *lora.Adapter, data, held []Exam
 		return Result{}, err
 	}
 	defer unlock()
-	r.prepare(m.NewPass(r.plan.MicroTokens, a.Config().Rank, true))
+	r.prepare(m.NewPass(r.plan.MicroTokens, a.Config().Rank, true, model.Recompute(r.plan.Recomputed)))
 	return r.run(ctx)
 }
 
@@ -86,7 +88,8 @@ func newRunner(m *model.Model, a *lora.Adapter, data, held []Example, cfg Config
 		return nil, err
 	}
 	r := &runner{m: m, exec: m.Exec(), mode: m.Mode(), adapter: a, data: data, held: held, cfg: cfg, emit: func(Event) {}}
-	r.order, r.pack, r.heldPack = newOrder(len(data), cfg), newPacker(data), newPacker(held)
+	r.order, r.pack, r.heldPack = newOrder(len(data), cfg), newPacker(data, r.sharesPrefixes()), newPacker(held, true)
+	r.losses, r.heldLosses = make(losses, len(data)), make(losses, len(held))
 	for i := range held {
 		r.heldOrder = append(r.heldOrder, i)
 	}

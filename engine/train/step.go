@@ -20,26 +20,31 @@ type pass interface {
 
 // batch holds the segments and targets of one pass; its memory is used again.
 type batch struct {
-	segs        []model.Segment
-	targets     []model.Target
+	forest      model.Forest
+	seqs        []model.Sequence
+	targets     []model.Target // example after example
 	logps, dlog []float32
 }
 
-// fill lays out examples one after the other: row r of an example predicts its
-// token r+1, so the rows end before the last target.
-func (b *batch) fill(data []Example, idx []int, adapter model.Adapter) {
-	b.segs, b.targets = b.segs[:0], b.targets[:0]
-	at := 0
-	for _, i := range idx {
-		e := data[i]
-		n := e.rows()
-		b.segs = append(b.segs, model.Segment{IDs: e.IDs[:n], Adapter: adapter, Example: i})
-		for t := 1; t <= n; t++ {
-			if e.Mask[t] {
-				b.targets = append(b.targets, model.Target{Row: at + t - 1, ID: e.IDs[t]})
+// fill lays out the examples of some units: the row of an example's token r
+// predicts its token r+1, so the rows end before the last target.
+func (b *batch) fill(data []Example, p *packer, part []unit, adapter model.Adapter) {
+	b.forest.Reset()
+	b.targets = b.targets[:0]
+	for _, u := range part {
+		b.seqs = b.seqs[:0]
+		for _, i := range p.order[u.lo:u.hi] {
+			b.seqs = append(b.seqs, model.Sequence{IDs: p.groups.ids[i], Adapter: adapter, Example: i})
+		}
+		number := b.forest.Add(b.seqs...)
+		for k, s := range b.seqs {
+			e := data[s.Example]
+			for t := 1; t <= len(s.IDs); t++ {
+				if e.Mask[t] {
+					b.targets = append(b.targets, model.Target{Row: b.forest.Row(number+k, t-1), ID: e.IDs[t]})
+				}
 			}
 		}
-		at += n
 	}
 	for len(b.logps) < len(b.targets) {
 		b.logps = append(b.logps, 0)
@@ -49,7 +54,7 @@ func (b *batch) fill(data []Example, idx []int, adapter model.Adapter) {
 
 // forward computes the log-probabilities of the batch's targets.
 func (b *batch) forward(p pass) (logps []float32, err error) {
-	if err := p.Forward(b.segs); err != nil {
+	if err := p.Forward(b.forest.Segments); err != nil {
 		return nil, err
 	}
 	logps = b.logps[:len(b.targets)]
@@ -60,7 +65,7 @@ func (b *batch) forward(p pass) (logps []float32, err error) {
 // forwardSFT is forward for training: it also leaves the gradient of the SFT
 // loss in the pass, for a Backward without targets.
 func (b *batch) forwardSFT(p pass, targetsInBatch int) (logps []float32, err error) {
-	if err := p.Forward(b.segs); err != nil {
+	if err := p.Forward(b.forest.Segments); err != nil {
 		return nil, err
 	}
 	logps, dlog := b.logps[:len(b.targets)], b.dlog[:len(b.targets)]
@@ -79,34 +84,34 @@ type stepResult struct {
 // the adapter's masters as they were.
 func (r *runner) step(ctx context.Context, s int) (stepResult, error) {
 	idx := r.order.step(s)
-	order := r.pack.canonical(idx, r.cfg.MaxLen)
+	units := r.pack.canonical(idx, r.cfg.MaxLen)
 	targets, tokens := 0, 0
-	for _, i := range order {
+	for _, i := range idx {
 		targets += r.data[i].targets()
 		tokens += len(r.data[i].IDs)
 	}
 	r.adapter.ZeroGrad()
 	r.adapter.SetDropout(true, r.cfg.Seed)
 	r.pass.SetStep(s)
-	sum := 0.0
-	cuts := r.pack.cut(order, r.micro, r.microTokens)
+	cuts := r.pack.cut(units, r.micro, r.microTokens)
 	for m := range len(cuts) - 1 {
 		if err := ctx.Err(); err != nil {
 			return stepResult{}, err
 		}
-		part := order[cuts[m]:cuts[m+1]]
-		r.batch.fill(r.data, part, r.adapter)
+		part := units[cuts[m]:cuts[m+1]]
+		examples := r.pack.examples(part)
+		r.batch.fill(r.data, r.pack, part, r.adapter)
 		logps, err := r.batch.forwardSFT(r.pass, targets)
 		if err != nil {
-			return stepResult{}, fmt.Errorf("step %d, examples %s: %w", s+1, names(r.data, part), err)
+			return stepResult{}, fmt.Errorf("step %d, examples %s: %w", s+1, names(r.data, examples), err)
 		}
-		if err := r.finite(s, part, logps); err != nil {
+		if err := r.finite(s, examples, logps); err != nil {
 			return stepResult{}, err
 		}
-		sum = loss.SFT(sum, logps)
+		r.losses.add(r.data, examples, logps)
 		r.pass.Backward(nil, nil)
 	}
-	res := stepResult{loss: sum / float64(targets), lr: r.schedule.LR(s), tokens: tokens}
+	res := stepResult{loss: r.losses.sum(idx) / float64(targets), lr: r.schedule.LR(s), tokens: tokens}
 	res.norm = r.norm.Total()
 	if !finite(res.norm) {
 		return stepResult{}, r.diverged(s, idx, fmt.Sprintf("the gradient's norm is %v, in %s", res.norm, r.worstGradient()))
@@ -174,25 +179,28 @@ func (r *runner) diverged(s int, idx []int, what string) error {
 }
 
 // evaluate returns the mean loss over the targets of the held-out examples,
-// without dropout. How the passes are cut changes nothing (engine law 2).
+// without dropout. They share prefixes in any case: neither that nor how the
+// passes are cut changes anything (engine law 2).
 func (r *runner) evaluate(ctx context.Context, s int) (float64, error) {
 	r.adapter.SetDropout(false, 0)
-	sum, targets := 0.0, 0
-	cuts := r.heldPack.cut(r.heldOrder, 0, r.plan.MicroTokens)
+	targets := 0
+	units := r.heldPack.canonical(r.heldOrder, r.cfg.MaxLen)
+	cuts := r.heldPack.cut(units, 0, r.plan.MicroTokens)
 	for m := range len(cuts) - 1 {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		part := r.heldOrder[cuts[m]:cuts[m+1]]
-		r.batch.fill(r.held, part, r.adapter)
+		part := units[cuts[m]:cuts[m+1]]
+		examples := r.heldPack.examples(part)
+		r.batch.fill(r.held, r.heldPack, part, r.adapter)
 		logps, err := r.batch.forward(r.pass)
 		if err != nil {
-			return 0, fmt.Errorf("evaluation after step %d, held-out examples %s: %w", s, names(r.held, part), err)
+			return 0, fmt.Errorf("evaluation after step %d, held-out examples %s: %w", s, names(r.held, examples), err)
 		}
-		sum = loss.SFT(sum, logps)
+		r.heldLosses.add(r.held, examples, logps)
 		targets += len(logps)
 	}
-	mean := sum / float64(targets)
+	mean := r.heldLosses.sum(r.heldOrder) / float64(targets)
 	if !finite(mean) {
 		return 0, &DivergedError{Step: s, What: fmt.Sprintf("the loss over the held-out examples is %v", mean),
 			shown: "of the held-out set", advice: fmt.Sprintf("lower the learning rate (now %g)", r.cfg.LR)}
