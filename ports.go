@@ -97,6 +97,8 @@ type Recipe struct {
 	MicroBatch    int      `json:"micro_batch"` // examples a pass, 0 = planned
 	MaxLen        int      `json:"max_len"`     // tokens an example may have
 	Packing       bool     `json:"packing"`
+	SharePrefix   bool     `json:"share_prefix"`  // tokens that examples of a step begin with alike are computed once; no effect with dropout
+	Checkpointing string   `json:"checkpointing"` // "auto", "on", "off": activations computed again instead of kept
 	LR            float64  `json:"lr"`
 	Schedule      string   `json:"schedule"` // "cosine", "linear", "constant"
 	Warmup        int      `json:"warmup"`   // steps
@@ -127,12 +129,16 @@ type TrainPlan struct {
 	Kernels      string           `json:"kernels"`
 	Threads      int              `json:"threads"`
 	Examples     int              `json:"examples"`
-	Tokens       int              `json:"tokens"`       // a whole run
-	LossTokens   int              `json:"loss_tokens"`  // of which count in the loss
-	Steps        int              `json:"steps"`        //
-	Parameters   int64            `json:"parameters"`   // trained
-	MicroTokens  int              `json:"micro_tokens"` // tokens a pass
-	Bytes        map[string]int64 `json:"bytes"`        // weights, activations, logits, optimiser, cache
+	Tokens       int              `json:"tokens"`            // a whole run
+	LossTokens   int              `json:"loss_tokens"`       // of which count in the loss
+	Steps        int              `json:"steps"`             //
+	Parameters   int64            `json:"parameters"`        // trained
+	Computed     int              `json:"computed_tokens"`   // of which go through the base: none after the last target, shared prefixes once
+	Shared       int              `json:"shared_tokens"`     // that shared prefixes save
+	MicroTokens  int              `json:"micro_tokens"`      // tokens a pass
+	Recomputed   int              `json:"recomputed_layers"` // layers whose activations are computed again
+	Layers       int              `json:"layers"`            // of the base
+	Bytes        map[string]int64 `json:"bytes"`             // weights, activations, logits, optimiser, cache
 	PeakBytes    int64            `json:"peak_bytes"`
 	TokensPerSec float64          `json:"tokens_per_second"` // measured by a short probe; 0 = not probed
 	Seconds      float64          `json:"seconds"`           // of training alone; 0 = not probed

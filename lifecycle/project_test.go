@@ -184,7 +184,7 @@ func TestErrorsAreReportedTogether(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	_, err := Parse("dlm.yaml", []byte("train:\n  rnak: 8\n"), nil)
-	want := `dlm.yaml:2:3: train.rnak: unknown field; expected one of method, rank, alpha, dropout, rslora, target_modules, epochs, max_steps, batch_size, micro_batch, packing, lr, schedule, warmup, weight_decay, clip_norm, seed, shuffle, eval_every, sample_every, save_every, keep_best, precision, samples; did you mean rank?
+	want := `dlm.yaml:2:3: train.rnak: unknown field; expected one of method, rank, alpha, dropout, rslora, target_modules, epochs, max_steps, batch_size, micro_batch, packing, share_prefix, checkpointing, lr, schedule, warmup, weight_decay, clip_norm, seed, shuffle, eval_every, sample_every, save_every, keep_best, precision, samples; did you mean rank?
     2 |   rnak: 8
       |   ^`
 	if d := cmp.Diff(want, err.Error()); d != "" {

@@ -56,6 +56,8 @@ type TrainSpec struct {
 	BatchSize     int      `yaml:"batch_size" json:"batch_size"`
 	MicroBatch    int      `yaml:"micro_batch" json:"micro_batch"`
 	Packing       bool     `yaml:"packing" json:"packing"`
+	SharePrefix   bool     `yaml:"share_prefix" json:"share_prefix"`
+	Checkpointing string   `yaml:"checkpointing" json:"checkpointing"`
 	LR            float64  `yaml:"lr" json:"lr"`
 	Schedule      string   `yaml:"schedule" json:"schedule"`
 	Warmup        int      `yaml:"warmup" json:"warmup"`
@@ -185,7 +187,7 @@ func defaults() Project {
 	return Project{
 		Data: DataSpec{HeldOut: Held{Part: 0.05}, MaxLen: 1024},
 		Train: TrainSpec{Method: "sft", Rank: 16, Alpha: 32, TargetModules: append([]string(nil), modules...), Epochs: 1, BatchSize: 16,
-			Packing: true, LR: 1e-3, Schedule: "cosine", Warmup: 10, ClipNorm: 1, Seed: 1, Shuffle: true, SaveEvery: 50, KeepBest: true, Precision: "bf16", Samples: 3},
+			Packing: true, SharePrefix: true, Checkpointing: "auto", LR: 1e-3, Schedule: "cosine", Warmup: 10, ClipNorm: 1, Seed: 1, Shuffle: true, SaveEvery: 50, KeepBest: true, Precision: "bf16", Samples: 3},
 		Eval: EvalSpec{Arms: []ArmSpec{{Kind: "zero-shot"}, {Kind: "few-shot", Shots: 4}, {Kind: "nearest-copy"}}, MaxTokens: 256},
 		Gate: GateSpec{Baseline: "best-arm", MaxDrop: 0.02, Level: 0.95, OnInconclusive: "block"},
 	}
@@ -195,7 +197,7 @@ func defaults() Project {
 func (p *Project) Recipe() dlm.Recipe {
 	t := p.Train
 	return dlm.Recipe{Method: t.Method, Rank: t.Rank, Alpha: t.Alpha, Dropout: t.Dropout, RSLoRA: t.RSLoRA, TargetModules: t.TargetModules,
-		Epochs: t.Epochs, MaxSteps: t.MaxSteps, BatchSize: t.BatchSize, MicroBatch: t.MicroBatch, MaxLen: p.Data.MaxLen, Packing: t.Packing,
+		Epochs: t.Epochs, MaxSteps: t.MaxSteps, BatchSize: t.BatchSize, MicroBatch: t.MicroBatch, MaxLen: p.Data.MaxLen, Packing: t.Packing, SharePrefix: t.SharePrefix, Checkpointing: t.Checkpointing,
 		LR: t.LR, Schedule: t.Schedule, Warmup: t.Warmup, WeightDecay: t.WeightDecay, ClipNorm: t.ClipNorm, Seed: t.Seed, Shuffle: t.Shuffle,
 		EvalEvery: t.EvalEvery, SampleEvery: t.SampleEvery, SaveEvery: t.SaveEvery, KeepBest: t.KeepBest, Truncate: p.Data.Truncate, Precision: t.Precision}
 }

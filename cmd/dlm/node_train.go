@@ -57,6 +57,9 @@ func (l *pipeline) trainNode() lifecycle.Node {
 		inputs = append(inputs, lifecycle.Input{Role: "held", ID: l.held.ID})
 	}
 	ps := params(l.p.Train)
+	for _, cut := range []string{"packing", "micro_batch", "checkpointing"} {
+		delete(ps, cut) // how a step is cut changes no bit: a run goes on when memory calls for another way
+	}
 	ps["max_len"], ps["truncate"] = fmt.Sprint(l.p.Data.MaxLen), fmt.Sprint(l.p.Data.Truncate)
 	return lifecycle.Node{
 		Name: "train", Code: stageCode, Inputs: inputs, Params: ps,

@@ -99,6 +99,14 @@ func (a *app) printPlan(p dlm.TrainPlan) {
 	a.printf("kernels %s, %d threads\n", p.Kernels, p.Threads)
 	a.printf("%d examples, %d tokens in all, %d of them in the loss; %d steps, passes of up to %d tokens; %d parameters trained\n",
 		p.Examples, p.Tokens, p.LossTokens, p.Steps, p.MicroTokens, p.Parameters)
+	a.printf("%d tokens computed", p.Computed)
+	if p.Shared > 0 {
+		a.printf(", %d (%.0f%%) saved by shared prefixes", p.Shared, 100*float64(p.Shared)/float64(p.Computed+p.Shared))
+	}
+	if p.Recomputed > 0 {
+		a.printf("; checkpointing: %d of %d layers computed again", p.Recomputed, p.Layers)
+	}
+	a.printf("\n")
 	uses := make([]string, 0, len(p.Bytes))
 	for use := range p.Bytes {
 		uses = append(uses, use)

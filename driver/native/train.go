@@ -29,7 +29,8 @@ func (n *Native) Plan(ctx context.Context, job dlm.TrainJob) (dlm.TrainPlan, err
 	}
 	plan := dlm.TrainPlan{
 		Kernels: p.Kernels, Threads: p.Threads, Examples: p.Examples, Tokens: p.Tokens, LossTokens: p.LossTokens,
-		Steps: p.Steps, Parameters: p.Parameters, MicroTokens: p.MicroTokens,
+		Steps: p.Steps, Parameters: p.Parameters, Computed: p.Computed, Shared: p.Shared,
+		MicroTokens: p.MicroTokens, Recomputed: p.Recomputed, Layers: p.Layers,
 		Bytes: p.Bytes, PeakBytes: p.PeakBytes, Warnings: p.Warnings,
 	}
 	if !n.o.ProbePlan {
@@ -113,7 +114,7 @@ func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 	}
 	j.cfg = train.Config{
 		Epochs: r.Epochs, MaxSteps: r.MaxSteps, BatchSize: r.BatchSize, MaxLen: r.MaxLen,
-		Packing: r.Packing, MicroBatch: r.MicroBatch,
+		Packing: r.Packing, MicroBatch: r.MicroBatch, SharePrefix: r.SharePrefix, Checkpointing: r.Checkpointing,
 		LR: r.LR, Schedule: r.Schedule, Warmup: r.Warmup, WeightDecay: r.WeightDecay, ClipNorm: r.ClipNorm,
 		Seed: r.Seed, Shuffle: r.Shuffle,
 		EvalEvery: r.EvalEvery, SampleEvery: r.SampleEvery, SaveEvery: r.SaveEvery, KeepBest: r.KeepBest,

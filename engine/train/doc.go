@@ -8,10 +8,11 @@
 // # What decides the adapter's bytes
 //
 // The seed, the data in its order, and the settings listed by identity. What
-// does not: how a step is cut into micro-batches, packing, the number of
-// threads, and being cut off and resumed (engine law 6). This holds because
-// the examples of a step are put into one canonical order (see canonical), a
-// micro-batch is a run of consecutive examples of that order, every gradient
+// does not: how a step is cut into micro-batches, packing, recomputation, the
+// number of threads, and being cut off and resumed (engine law 6). This holds
+// because the examples of a step are put into groups that share a prefix by
+// looking at them alone (see groups), the groups into one canonical order (see
+// canonical), a micro-batch is a run of whole groups of that order, every gradient
 // element is one float32 chain over the tokens in that order, continued from
 // micro-batch to micro-batch, and loss and gradient norm are float64 sums in a
 // fixed order. Shuffling and dropout come from counter-based generators, so the
