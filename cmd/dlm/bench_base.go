@@ -9,7 +9,7 @@ import (
 
 type benchBaseCmd struct {
 	Shape  string `required:"" help:"Shape of a published base, such as qwen2.5-0.5b." placeholder:"NAME"`
-	Format string `default:"q4_1" help:"How its matrices are stored: bf16, q4_0, q4_1 or q8_0."`
+	Format string `default:"q4_1" help:"How its matrices are stored: bf16, q4_0, q4_1, q4_k, q5_k, q6_k or q8_0."`
 	Seed   uint64 `default:"1" help:"Seed of the weights."`
 	Out    string `short:"o" required:"" type:"path" help:"GGUF file to write." placeholder:"FILE"`
 }

@@ -16,18 +16,19 @@ type BenchShape struct {
 	layers, hidden, ffn, heads, kvHeads, headSz int
 	vocab, context                              int
 	theta, eps                                  float32
-	qkvBias                                     bool
+	qkvBias, qkNorm                             bool
 }
 
 // benchShapes are as the bases' config.json files state them, with "tiny" for
 // tests.
 var benchShapes = []BenchShape{
-	{"tiny", "llama", "smollm", 2, 64, 128, 4, 2, 16, 512, 512, 10000, 1e-5, false},
-	{"smollm2-135m", "llama", "smollm", 30, 576, 1536, 9, 3, 64, 49152, 8192, 100000, 1e-5, false},
-	{"smollm2-360m", "llama", "smollm", 32, 960, 2560, 15, 5, 64, 49152, 8192, 100000, 1e-5, false},
-	{"qwen2.5-0.5b", "qwen2", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, 32768, 1e6, 1e-6, true},
-	{"qwen2.5-1.5b", "qwen2", "qwen2", 28, 1536, 8960, 12, 2, 128, 151936, 32768, 1e6, 1e-6, true},
-	{"llama-3.2-1b", "llama", "llama-bpe", 16, 2048, 8192, 32, 8, 64, 128256, 131072, 500000, 1e-5, false},
+	{"tiny", "llama", "smollm", 2, 64, 128, 4, 2, 16, 512, 512, 10000, 1e-5, false, false},
+	{"smollm2-135m", "llama", "smollm", 30, 576, 1536, 9, 3, 64, 49152, 8192, 100000, 1e-5, false, false},
+	{"smollm2-360m", "llama", "smollm", 32, 960, 2560, 15, 5, 64, 49152, 8192, 100000, 1e-5, false, false},
+	{"qwen2.5-0.5b", "qwen2", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, 32768, 1e6, 1e-6, true, false},
+	{"qwen2.5-1.5b", "qwen2", "qwen2", 28, 1536, 8960, 12, 2, 128, 151936, 32768, 1e6, 1e-6, true, false},
+	{"qwen3-0.6b", "qwen3", "qwen2", 28, 1024, 3072, 16, 8, 128, 151936, 40960, 1e6, 1e-6, false, true},
+	{"llama-3.2-1b", "llama", "llama-bpe", 16, 2048, 8192, 32, 8, 64, 128256, 131072, 500000, 1e-5, false, false},
 }
 
 // BenchShapes lists the names of the shapes that WriteBenchBase knows.
@@ -40,9 +41,10 @@ func BenchShapes() []string {
 }
 
 // benchFormats by name: how matrices are stored, and the embedding, which is the
-// output projection too. 4-bit files keep it in 8 bits, as published ones do.
+// output projection too. published files keep it at more bits.
 var benchFormats = map[string][2]weights.Type{
 	"q4_0": {weights.Q4_0, weights.Q8_0}, "q4_1": {weights.Q4_1, weights.Q8_0},
+	"q4_k": {weights.Q4_K, weights.Q6_K}, "q5_k": {weights.Q5_K, weights.Q6_K}, "q6_k": {weights.Q6_K, weights.Q6_K},
 	"q8_0": {weights.Q8_0, weights.Q8_0}, "bf16": {weights.BF16, weights.BF16},
 }
 
@@ -143,6 +145,10 @@ func (s BenchShape) tensors(t, embed weights.Type, seed uint64) ([]weights.Strea
 			b.add(p+"attn_q.bias", weights.F32, 0.1, q)
 			b.add(p+"attn_k.bias", weights.F32, 0.1, kv)
 			b.add(p+"attn_v.bias", weights.F32, 0.1, kv)
+		}
+		if s.qkNorm {
+			b.ones(p+"attn_q_norm.weight", s.headSz)
+			b.ones(p+"attn_k_norm.weight", s.headSz)
 		}
 		b.add(p+"attn_output.weight", t, out(q), s.hidden, q)
 		b.ones(p+"ffn_norm.weight", s.hidden)

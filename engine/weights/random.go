@@ -65,6 +65,27 @@ var randomBlock = [numTypes]func(b []byte, std float64){
 		putHalf(b[2:], -7.5*d)
 	},
 	Q8_0: func(b []byte, std float64) { putHalf(b, scaleNear(b, std/math.Sqrt(65535./12))) },
+	Q4_K: func(b []byte, std float64) { superBlock(b, std/math.Sqrt(255./12), 7.5) },
+	Q5_K: func(b []byte, std float64) { superBlock(b, std/math.Sqrt(1023./12), 15.5) },
+	Q6_K: func(b []byte, std float64) {
+		for i := range 16 { // signs in turn take the mean of the codes -32 to 31 away
+			b[192+i] = byte(int8(16 - i%2*32))
+		}
+		putHalf(b[208:], scaleNear(b[208:], std/math.Sqrt(4095./12))/16)
+	},
+}
+
+// superBlock gives the eight blocks of a Q4_K or Q5_K block the factors 32 of
+// scale and minimum (12 bytes from the fourth on), so that codes around middle
+// are weights around zero.
+func superBlock(b []byte, d, middle float64) {
+	d = scaleNear(b, d) / 32
+	putHalf(b, d)
+	putHalf(b[2:], middle*d)
+	for i := range 8 {
+		b[4+i] = 2<<6 | 32
+	}
+	clear(b[12:16])
 }
 
 // uniform reads two random bytes as a number from -1 to 1.

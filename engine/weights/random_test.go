@@ -11,7 +11,7 @@ import (
 // same seed, and can be read back.
 func TestRandom(t *testing.T) {
 	const rows, cols, std = 64, 256, 0.02
-	for _, ty := range []Type{F32, F16, BF16, Q4_0, Q4_1, Q8_0} {
+	for _, ty := range []Type{F32, F16, BF16, Q4_0, Q4_1, Q8_0, Q4_K, Q5_K, Q6_K} {
 		path := filepath.Join(t.TempDir(), "random.gguf")
 		a, err := Random("a", ty, []int{rows, cols}, std, 1)
 		if err != nil {
