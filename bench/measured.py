@@ -39,10 +39,8 @@ def threads(asked):
 
 
 class TreeMemory:
-    """Peak of the summed resident sets of a process and all its children, sampled five times a second.
-
-    Proportional set sizes (PSS) are used where /proc gives them, so that pages shared by fork are counted once.
-    """
+    """Peak of a process and all its children together, sampled twice a second: proportional set sizes, so that pages that they
+    share are counted once."""
 
     def __init__(self, pid):
         import psutil

@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
-# Benchmarks against peers on this machine. Let nothing else run meanwhile.
-#   usage: bench/run.sh [train] [claims]      (default: train)
+# Benchmarks against peers on this machine, one after the other. Let nothing else run meanwhile.
+#   usage: bench/run.sh [train] [prefill] [decode] [sft] [claims]      (default: train prefill decode sft)
+#   QUICK=1: shorter, for a first look, about 25 minutes; else about an hour. bench/README.md lists the rest.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in "${@:-train}"; do
+if [ "${QUICK:-0}" = 1 ]; then
+  export ROUNDS=${ROUNDS:-2} STEPS=${STEPS:-2} REPS=${REPS:-2} ROWS=${ROWS:-64}
+else
+  export ROUNDS=${ROUNDS:-4}
+fi
+[ $# -gt 0 ] || set -- train prefill decode sft
+for part in "$@"; do
   "$here/$part/run.sh"
 done

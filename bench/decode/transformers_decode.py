@@ -52,9 +52,8 @@ def main():
         for _ in range(a.reps):
             one.append(call(ids, 1))
             whole.append(call(ids, a.tokens))
-        setting = a.dtype + (", static cache" if a.cache == "static" else "") + (", torch.compile" if a.compile else "")
         rest = [w - statistics.median(one) for w in whole]
-        emit(work=f"decode {batch}", engine="transformers", setting=setting, tokens_per_second=batch * (a.tokens - 1) / statistics.median(rest),
+        emit(work=f"decode {batch}", tokens_per_second=batch * (a.tokens - 1) / statistics.median(rest),
              whole_tokens_per_second=batch * a.tokens / statistics.median(whole), seconds=[round(s, 4) for s in whole], prompt=a.prompt, tokens=a.tokens,
              peak_rss_bytes=peak_rss(), threads=torch.get_num_threads(), versions=versions("torch", "transformers"))
 

@@ -40,7 +40,7 @@ def main():
                 f(input_ids=ids, use_cache=True, logits_to_keep=1)
                 seconds.append(time.perf_counter() - start)
         each = seconds[-a.reps:]
-        emit(work=f"prefill {b} x {t}", engine="transformers", setting=a.dtype + (", torch.compile" if a.compile else ""), tokens_per_second=b * t / statistics.median(each),
+        emit(work=f"prefill {b} x {t}", tokens_per_second=b * t / statistics.median(each),
              fastest=b * t / min(each), seconds=[round(s, 4) for s in each], peak_rss_bytes=peak_rss(), threads=torch.get_num_threads(), versions=versions("torch", "transformers"))
 
 
