@@ -4,7 +4,8 @@
 //
 // One description serves several instruction sets: tiles are emitted for
 // VDPBF16PS, for f32 on 512 bits and for f32 on 256 bits; row functions for 16
-// virtual lanes, which are one ZMM register or two YMM registers.
+// virtual lanes, which are one ZMM register or two YMM registers. arm64's set
+// is written by the files that begin with neon.
 package main
 
 import (
@@ -52,5 +53,16 @@ func Files() map[string][]byte {
 	add("rows_f32x8_amd64.s", func(a *asm) { rows(a, rowsY); rounding(a, roundY) })
 	files["kernels_amd64.go"] = d.text()
 	files["ceiling/loops_amd64.s"], files["ceiling/loops_amd64.go"] = ceilings()
+	arm := &neonDecls{}
+	addNeon := func(name string, emit func(*neonAsm)) {
+		a := newNeon(arm)
+		emit(a)
+		files[name] = a.text()
+	}
+	addNeon("neon_tile_arm64.s", neonMultiplies)
+	addNeon("neon_outer_arm64.s", neonOuters)
+	addNeon("neon_decode_arm64.s", neonDecodes)
+	addNeon("neon_rows_arm64.s", neonRows)
+	files["kernels_arm64.go"] = arm.file()
 	return files
 }
