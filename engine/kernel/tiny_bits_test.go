@@ -64,7 +64,7 @@ func TestFlushedBits(t *testing.T) {
 		for _, scale := range []float32{0x1p-110, 0x1p-122} {
 			for _, f := range allFormats {
 				r := newRand(60)
-				const m, n, k = 13, 83, 64
+				const m, n, k = 5, 83, 256 // a whole number of every format's units
 				w, a, g := randPanels(r, f, n, k), NewOperand(modeOf(f), m, k), NewOperand(modeOf(f), m, n)
 				x.RoundRows(a, randF32(r, m*k, scale), k)
 				x.RoundRows(g, randF32(r, m*n, scale), n)
