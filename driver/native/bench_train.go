@@ -9,6 +9,7 @@ import (
 	"dlm/engine/loss"
 	"dlm/engine/model"
 	"dlm/engine/optim"
+	"dlm/engine/train"
 )
 
 // TrainBench is the shape of a training benchmark: steps of LoRA over all
@@ -84,8 +85,8 @@ func (n *Native) BenchTrain(ctx context.Context, b TrainBench) (TrainBenchResult
 	r.Loss = loss.SFT(0, logps) / float64(len(targets))
 	r.TokensPerSecond = throughput(r.StepSeconds, b.Batch*b.Seq)
 	r.PeakRSS = PeakBytes()
-	r.PlannedBytes = model.PassBytes(n.m.Config(), n.m.Mode(), micro*b.Seq, b.Rank, true, n.Threads(), again)
-	r.PlannedBytes["weights"] = n.m.Bytes()
+	r.PlannedBytes = train.PlanMemory(n.m, ad, micro*b.Seq, 0, again)
+	delete(r.PlannedBytes, "checkpoint") // none is written here
 	return r, nil
 }
 
