@@ -15,15 +15,16 @@ type Project struct {
 	Root string `yaml:"-" json:"root"` // folder of the file, absolute
 	File string `yaml:"-" json:"file"` // the file as it was named
 
-	Name    string     `yaml:"project" json:"project"`
-	Base    string     `yaml:"base" json:"base"`     // smollm2-135m-instruct, hf:owner/name[@revision], or a path
-	System  string     `yaml:"system" json:"system"` // system message for rows and items that have none
-	Data    DataSpec   `yaml:"data" json:"data"`
-	Golden  GoldenSpec `yaml:"golden" json:"golden"`
-	Train   TrainSpec  `yaml:"train" json:"train"`
-	Eval    EvalSpec   `yaml:"eval" json:"eval"`
-	Gate    GateSpec   `yaml:"gate" json:"gate"`
-	Promote Promotion  `yaml:"promote" json:"promote"`
+	Name     string     `yaml:"project" json:"project"`
+	Base     string     `yaml:"base" json:"base"`         // smollm2-135m-instruct, hf:owner/name[@revision], or a path
+	Quantize string     `yaml:"quantize" json:"quantize"` // nf4: a base of 16 or 32 bits is quantised as it is loaded; empty or none: as it is
+	System   string     `yaml:"system" json:"system"`     // system message for rows and items that have none
+	Data     DataSpec   `yaml:"data" json:"data"`
+	Golden   GoldenSpec `yaml:"golden" json:"golden"`
+	Train    TrainSpec  `yaml:"train" json:"train"`
+	Eval     EvalSpec   `yaml:"eval" json:"eval"`
+	Gate     GateSpec   `yaml:"gate" json:"gate"`
+	Promote  Promotion  `yaml:"promote" json:"promote"`
 }
 
 // DataSpec says what is trained on.

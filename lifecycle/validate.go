@@ -69,6 +69,9 @@ func (p *Project) validateTrain(v *validator) {
 	v.oneOf("train.method", t.Method, "sft")
 	v.oneOf("train.schedule", t.Schedule, "cosine", "linear", "constant")
 	v.oneOf("train.checkpointing", t.Checkpointing, "auto", "on", "off")
+	if p.Quantize != "" {
+		v.oneOf("quantize", p.Quantize, "none", "nf4")
+	}
 	v.oneOf("train.precision", t.Precision, "bf16", "f32")
 	atLeast("rank", t.Rank, 1)
 	v.check(t.Rank <= 1024, "train.rank", fmt.Sprintf("is %d", t.Rank), "1 to 1024", "")

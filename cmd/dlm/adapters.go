@@ -170,18 +170,20 @@ type adaptersImportCmd struct {
 	Folder string `arg:"" help:"PEFT folder."`
 	Base   string `help:"Base that it was trained on (default: the project's). Binding is on your word, and recorded." placeholder:"REF"`
 	Name   string `help:"Name in the registry (default: the folder's)."`
-	Out    string `help:"Only write the bound folder there, without a project." placeholder:"DIR"`
+
+	Quantize string `enum:",none,nf4" default:"" help:"Bind to the base quantised to nf4 as it is loaded (default: with the project's base as the project says, else none)." placeholder:"TYPE"`
+	Out      string `help:"Only write the bound folder there, without a project." placeholder:"DIR"`
 }
 
 func (c *adaptersImportCmd) Run(a *app) error {
 	if _, err := os.Stat(filepath.Join(c.Folder, "adapter_config.json")); err != nil {
 		return usageError("FOLDER: %s is no PEFT folder; expected one that holds adapter_config.json and adapter_model.safetensors", c.Folder)
 	}
-	ref, err := a.baseRef(c.Base)
+	ref, quantize, err := a.quantizedRef(c.Base, c.Quantize)
 	if err != nil {
 		return err
 	}
-	n, pulled, err := a.openBase(ref, "bf16")
+	n, pulled, err := a.openQuantized(ref, "bf16", quantize)
 	if err != nil {
 		return err
 	}
@@ -204,7 +206,7 @@ func (c *adaptersImportCmd) Run(a *app) error {
 	if err := n.ImportAdapter(c.Folder, filepath.Join(tmp, "adapter")); err != nil {
 		return err
 	}
-	base, err := s.Put(a.ctx, dlm.Artifact{ID: pulled.Digest, Kind: dlm.KindBase, Name: ref, Params: map[string]string{"path": pulled.Path, "source": pulled.Source}}, "")
+	base, err := s.Put(a.ctx, dlm.Artifact{ID: n.Digest(), Kind: dlm.KindBase, Name: ref, Params: baseParams(pulled, quantize)}, "")
 	if err != nil {
 		return err
 	}

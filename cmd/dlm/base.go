@@ -14,22 +14,38 @@ import (
 type baseFlags struct {
 	Base      string `help:"Base model: a name (smollm2-135m-instruct), hf:owner/name, or a path (default: the project's)." placeholder:"REF"`
 	Adapter   string `help:"Adapter: an alias (prod), a name, a digest, or a PEFT folder (default: the base alone)." placeholder:"REF"`
+	Quantize  string `enum:",none,nf4" default:"" help:"Quantise a base of 16 or 32 bits as it is loaded: nf4 or none (default: with the project's base as the project says, else none)." placeholder:"TYPE"`
 	Precision string `enum:"bf16,f32" default:"bf16" help:"Precision of multiply operands: bf16 or f32."`
 }
 
 // openBase pulls the base when it is not here yet, loads it and keeps it open
 // for the command's life.
 func (a *app) openBase(ref, precision string) (*native.Native, dlm.PulledModel, error) {
+	return a.openQuantized(ref, precision, "")
+}
+
+// openQuantized is openBase for a base that is quantised as it is loaded ("" or
+// none: it is not).
+func (a *app) openQuantized(ref, precision, quantize string) (*native.Native, dlm.PulledModel, error) {
 	pulled, err := a.pull(ref)
 	if err != nil {
 		return nil, pulled, err
 	}
-	n, err := native.OpenPulled(pulled, native.Options{Precision: precision, Threads: a.flags.Threads, Code: version(), ProbePlan: true})
+	n, err := native.OpenPulled(pulled, native.Options{Precision: precision, Quantize: quantize, Threads: a.flags.Threads, Code: version(), ProbePlan: true})
 	if err != nil {
 		return nil, pulled, err
 	}
 	a.onClose(n.Close)
 	return n, pulled, nil
+}
+
+// baseParams are what the store keeps of a base.
+func baseParams(p dlm.PulledModel, quantize string) map[string]string {
+	ps := map[string]string{"path": p.Path, "source": p.Source}
+	if native.Quantized(p.Digest, quantize) != p.Digest {
+		ps["quantize"], ps["digest"] = quantize, string(p.Digest) // the file's; the artifact has another
+	}
+	return ps
 }
 
 // pull resolves a base reference to files on this machine.
@@ -43,14 +59,24 @@ func (a *app) pull(ref string) (dlm.PulledModel, error) {
 
 // baseRef returns the flag's base, else the project's.
 func (a *app) baseRef(flag string) (string, error) {
+	ref, _, err := a.quantizedRef(flag, "")
+	return ref, err
+}
+
+// quantizedRef is baseRef and how that base is to be quantised: as the flag says,
+// else, where the base is the project's, as the project says.
+func (a *app) quantizedRef(flag, quantize string) (ref, q string, err error) {
 	if flag != "" {
-		return flag, nil
+		return flag, quantize, nil
 	}
 	p, err := a.project(nil)
 	if err != nil {
-		return "", fmt.Errorf("no --base given, and %w", err)
+		return "", "", fmt.Errorf("no --base given, and %w", err)
 	}
-	return projectBase(p), nil
+	if quantize == "" {
+		quantize = p.Quantize
+	}
+	return projectBase(p), quantize, nil
 }
 
 // adapterDir resolves an adapter reference to a PEFT folder; "" stays "".
@@ -74,7 +100,7 @@ func (a *app) adapterDir(ref string) (string, error) {
 
 // open is what commands that ask one model share: the engine and the adapter's folder.
 func (b *baseFlags) open(a *app) (*native.Native, string, error) {
-	ref, err := a.baseRef(b.Base)
+	ref, quantize, err := a.quantizedRef(b.Base, b.Quantize)
 	if err != nil {
 		return nil, "", err
 	}
@@ -82,6 +108,6 @@ func (b *baseFlags) open(a *app) (*native.Native, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	n, _, err := a.openBase(ref, b.Precision)
+	n, _, err := a.openQuantized(ref, b.Precision, quantize)
 	return n, dir, err
 }

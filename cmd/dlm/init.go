@@ -100,7 +100,7 @@ func (c *initCmd) preview(a *app, r lifecycle.InitResult) error {
 	if err != nil {
 		return err
 	}
-	n, _, err := a.openBase(projectBase(p), "bf16")
+	n, _, err := a.openQuantized(projectBase(p), "bf16", p.Quantize)
 	if err != nil {
 		a.notef("no preview of the rows: %v", err)
 		return nil

@@ -55,8 +55,7 @@ func (l *pipeline) addBase() (err error) {
 		return err
 	}
 	l.base, err = l.store.Put(l.a.ctx, dlm.Artifact{
-		ID: l.pulled.Digest, Kind: dlm.KindBase, Name: l.p.Base,
-		Params: map[string]string{"path": l.pulled.Path, "source": l.pulled.Source},
+		ID: native.Quantized(l.pulled.Digest, l.p.Quantize), Kind: dlm.KindBase, Name: l.p.Base, Params: baseParams(l.pulled, l.p.Quantize),
 	}, "")
 	return err
 }
@@ -142,7 +141,7 @@ func (l *pipeline) native() (*native.Native, error) {
 		return l.engine, nil
 	}
 	n, err := native.OpenPulled(l.pulled, native.Options{
-		Precision: l.p.Train.Precision, Threads: l.a.flags.Threads, Code: version(), ProbePlan: true,
+		Precision: l.p.Train.Precision, Quantize: l.p.Quantize, Threads: l.a.flags.Threads, Code: version(), ProbePlan: true,
 	})
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ var (
 // the best kernels.
 type Options struct {
 	Precision    string // "bf16" (weights at their stored width) or "f32" (for comparisons); "" = bf16
+	Quantize     string // "nf4": a base of 16 or 32 bits is quantised as it is loaded, as QLoRA does; "" or "none": as it is
 	Threads      int    // 0 = as many as this process may use
 	Kernels      string // name of a kernel set; "" = the best, or what DLM_KERNELS says
 	MaxTokens    int    // rows of a pass; 0 = 512
@@ -43,6 +44,7 @@ type Options struct {
 type Native struct {
 	o        Options
 	path     string
+	file     string // hash of the base as its files have it
 	x        *kernel.Exec
 	m        *model.Model
 	tok      *tokenizer.Tokenizer
@@ -60,10 +62,10 @@ func OpenPulled(p dlm.PulledModel, o Options) (*Native, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Digest != "" && strings.HasSuffix(p.Path, ".gguf") && n.id.BaseHash != string(p.Digest) {
+	if p.Digest != "" && strings.HasSuffix(p.Path, ".gguf") && n.Digest() != Quantized(p.Digest, o.Quantize) {
 		n.Close()
 		return nil, fmt.Errorf("%s has sha256 %s, but %s was pulled with %s: the file was changed; remove it and pull again",
-			p.Path, n.id.BaseHash, p.Ref, p.Digest)
+			p.Path, n.file, p.Ref, p.Digest)
 	}
 	return n, nil
 }
@@ -71,6 +73,10 @@ func OpenPulled(p dlm.PulledModel, o Options) (*Native, error) {
 // Open loads the base at path: a GGUF file or a folder with safetensors.
 func Open(path string, o Options) (*Native, error) {
 	mode, err := parsePrecision(o.Precision)
+	if err != nil {
+		return nil, err
+	}
+	quantize, err := parseQuantize(o.Quantize)
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +89,15 @@ func Open(path string, o Options) (*Native, error) {
 	if err := n.readText(ck); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if n.id.BaseHash, err = ck.Hash(); err != nil {
+	if n.file, err = ck.Hash(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if quantize {
+		if err := ck.QuantizeNF4(); err != nil {
+			return nil, err
+		}
+	}
+	n.id.BaseHash = string(Quantized(dlm.Digest(n.file), o.Quantize))
 	n.id.BaseName = ck.Config.Name
 	if n.id.BaseName == "" {
 		n.id.BaseName = strings.TrimSuffix(filepath.Base(path), ".gguf")
@@ -108,6 +120,25 @@ func parsePrecision(s string) (kernel.Mode, error) {
 		return kernel.F32, nil
 	}
 	return 0, fmt.Errorf("precision %q: expected bf16 or f32", s)
+}
+
+func parseQuantize(s string) (nf4 bool, err error) {
+	switch s {
+	case "", "none":
+		return false, nil
+	case "nf4":
+		return true, nil
+	}
+	return false, fmt.Errorf("quantize %q: expected none or nf4", s)
+}
+
+// Quantized names the base that one of digest d becomes when it is quantised as it
+// is loaded: an adapter that was trained on one is not for the other.
+func Quantized(d dlm.Digest, quantize string) dlm.Digest {
+	if nf4, err := parseQuantize(quantize); err == nil && nf4 {
+		return dlm.Digest(weights.NF4Hash(string(d)))
+	}
+	return d
 }
 
 func newExec(o Options) (*kernel.Exec, error) {

@@ -24,6 +24,7 @@ type Checkpoint struct {
 	vocab    Vocab
 	vocabErr error
 	template string
+	nf4      bool // projections are quantised as they are packed
 }
 
 // Open opens a GGUF file, or a folder with config.json and model.safetensors or

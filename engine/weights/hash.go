@@ -17,9 +17,20 @@ import (
 // `sha256sum config.json FILE...` prints, with the weight files that are used in
 // sorted order, since the config decides the forward pass as much as they do.
 //
+// A base that is quantised at load has a hash of its own: NF4Hash of that.
+//
 // File digests are cached in the user's cache folder by path, size and
 // modification time; a cache that cannot be written costs only time.
 func (c *Checkpoint) Hash() (string, error) {
+	h, err := c.fileHash()
+	if err == nil && c.nf4 {
+		h = NF4Hash(h)
+	}
+	return h, err
+}
+
+// fileHash is Hash of the base as its files have it.
+func (c *Checkpoint) fileHash() (string, error) {
 	if !c.folder {
 		sum, err := fileHash(c.Path)
 		return "sha256:" + sum, err

@@ -1,10 +1,41 @@
 package weights
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"dlm/engine/kernel"
 )
+
+// QuantizeNF4 makes the base one whose projections are quantised to NF4 when they
+// are packed; embedding, output projection, norms and biases stay as they are, as
+// in QLoRA. Its Hash changes. A base that cannot be quantised is an error.
+func (c *Checkpoint) QuantizeNF4() error {
+	for _, name := range c.Names() {
+		if !projection(name) {
+			continue
+		}
+		if err := c.tensors[name].checkNF4(); err != nil {
+			return fmt.Errorf("%s: tensor %s: %w", c.Path, name, err)
+		}
+	}
+	c.nf4 = true
+	return nil
+}
+
+// projection says whether a tensor is a matrix that adapters are trained beside.
+func projection(name string) bool {
+	return strings.HasPrefix(name, "model.layers.") && strings.HasSuffix(name, "_proj.weight")
+}
+
+// NF4Hash names the base that a base of the given hash becomes in NF4: the sha256
+// of that hash and what was done.
+func NF4Hash(hash string) string {
+	sum := sha256.Sum256([]byte(hash + " nf4, blocks of 64, scales in blocks of 256\n"))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
 
 // PanelsNF4 quantises a matrix of 16 or 32 bits to NF4 and packs it: in BF16 mode
 // at its 4.13 bits a weight, in F32 mode as the values that bitsandbytes

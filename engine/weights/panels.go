@@ -16,6 +16,9 @@ const packChunk = 64
 // x; a nil x packs on the caller's goroutine. Afterwards the file's pages are
 // given back to the system.
 func (c *Checkpoint) Panels(name string, mode kernel.Mode, x *kernel.Exec) (*kernel.Panels, error) {
+	if c.nf4 && projection(name) {
+		return c.PanelsNF4(name, mode, x)
+	}
 	t, err := c.Tensor(name)
 	if err != nil {
 		return nil, err
