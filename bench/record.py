@@ -33,13 +33,20 @@ def run(command, limit, log):
         stderr.flush()
         start = time.perf_counter()
         p = subprocess.Popen(command, stdout=stdout, stderr=stderr, start_new_session=True)
-        signal.signal(signal.SIGALRM, lambda *_: os.killpg(p.pid, signal.SIGKILL))
+        asked = []
+
+        def end(*_):  # first ask, so that a script can stop the server that it started
+            os.killpg(p.pid, signal.SIGKILL if asked else signal.SIGTERM)
+            asked.append(True)
+            signal.alarm(20)
+
+        signal.signal(signal.SIGALRM, end)
         signal.alarm(limit)
         _, status, usage = os.wait4(p.pid, 0)
         signal.alarm(0)
         seconds = time.perf_counter() - start
         stdout.seek(0)
-        return stdout.read().decode(errors="replace"), os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024, seconds
+        return stdout.read().decode(errors="replace"), "too long" if asked else os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024, seconds
 
 
 def objects(text):
@@ -97,13 +104,13 @@ def main():
         try:
             found = [] if code else list(KINDS[a.kind](text))
         except (KeyError, ValueError) as e:
-            found, code = [], f"its output could not be read: {e!r}"
+            found, code = [], f"0, but its output could not be read ({e!r})"
         if found:
             if a.kind == "dlm-sft":
                 found[0]["whole_tokens_per_second"] = found[0]["tokens"] / seconds
             found = [{"peak_rss_bytes": rss, "command_seconds": round(seconds, 2), **f, "engine": a.engine, "setting": a.setting} for f in found]
         else:
-            why = f"ended after {a.limit} seconds" if code == -signal.SIGKILL else f"exit code {code}: {last_line(a.log)}"
+            why = f"ended after {a.limit} seconds" if code == "too long" else f"exit code {code}: {last_line(a.log)}"
             found = [{"work": w, "failed": why} for w in works]
             print(f"{a.engine} {a.setting} failed: {why}; see {a.log}", file=sys.stderr)
     with open(a.results, "a") as f:

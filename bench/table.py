@@ -86,7 +86,7 @@ def against(goal, rows, metric):
         out = [r for r in out if r.engine in goal["engines"]]
     if "setting" in goal:
         out = [r for r in out if r.setting == goal["setting"]]
-    return [r for r in out if not goal.get("skip") or goal["skip"] not in r.setting]
+    return [r for r in out if goal.get("with", "") in r.setting and not ("skip" in goal and goal["skip"] in r.setting)]
 
 
 def summary(goals, rows):

@@ -31,17 +31,22 @@ llama() {
 served() { # work setting arguments
   local work=$1 setting=$2
   shift 2
-  measure llama.cpp lines "$work" "$setting" "$PY" "$here/llama_server.py" "$llama/llama-server" "$MODEL" $shape "$@"
+  measure llama.cpp lines "$work" "$setting" "$PY" "$here/served.py" --kind llama "$llama/llama-server" "$MODEL" $shape "$@"
 }
 torch() {
   local setting="$1"
   shift
   measure transformers lines "decode 1;decode 8" "$setting" "$PY" "$here/transformers_decode.py" "$HF" $shape "$@"
 }
-vllm() { # setting work arguments
-  local setting=$1 work=$2
-  shift 2
-  measure vllm lines "$work" "$setting" "${VLLM_PYTHON:-}" "$here/vllm_decode.py" "$HF" $shape "$@"
+vllm() { # work arguments
+  local work=$1
+  shift
+  measure vllm lines "$work" "bf16, in process" "${VLLM_PYTHON:-}" "$here/vllm_decode.py" "$HF" $shape "$@"
+}
+vllm_served() { # work arguments
+  local work=$1
+  shift
+  measure vllm lines "$work" "bf16, its server" "$PY" "$here/served.py" --kind vllm "${VLLM_PYTHON:-}" "$HF" $shape "$@"
 }
 for round in $(seq "$ROUNDS"); do
   dlm "decode 1" 1 0
@@ -50,11 +55,13 @@ for round in $(seq "$ROUNDS"); do
   llama
   torch "bf16"
   [ "${COMPILE:-1}" = 0 ] || torch "bf16, static cache, torch.compile" --cache static --compile
-  vllm "bf16, in process" "decode 1;decode 8"
-  vllm "bf16, in process" "decode 8, 4 adapters" --batches 8 --adapters "$adapters"/a{0,1,2,3}
+  vllm "decode 1;decode 8"
+  vllm_served "decode 1;decode 8" --clients 1 8
+  vllm "decode 8, 4 adapters" --batches 8 --adapters "$adapters"/a{0,1,2,3}
+  vllm_served "decode 8, 4 adapters" --clients 8 --adapters "$adapters"/a{0,1,2,3}
   dlm "decode 8, 1 adapter" 8 1
   dlm "decode 8, 8 adapters" 8 8
   dlm "decode 32" 32 0
   dlm "decode 32, 32 adapters" 32 32
 done
-settings="PROMPT=$prompt TOKENS=$tokens REPS=$reps" finish "dlm, llama-bench, llama-batched-bench, vLLM and transformers run in their own process; llama-server is asked over HTTP on 127.0.0.1 by as many parallel clients as there are sequences, which costs it part of the two threads. tokens/s counts decoding alone (llama-server: its own figure times the clients), whole tokens/s the whole call, prompts of $prompt tokens included."
+settings="PROMPT=$prompt TOKENS=$tokens REPS=$reps" finish "dlm, llama-bench, llama-batched-bench, vLLM and transformers run in their own process; llama-server and vLLM's server are asked over HTTP on 127.0.0.1 by as many parallel clients as there are sequences, which costs them part of the threads. tokens/s counts decoding alone (llama-server: its own figure times the clients), whole tokens/s the whole call, prompts of $prompt tokens included."
