@@ -51,7 +51,7 @@ def run(command, limit, log):
 
 def objects(text):
     for line in text.splitlines():
-        if line.startswith("{"):
+        if line.startswith('{"'):  # TRL prints dictionaries as well
             yield json.loads(line)
 
 

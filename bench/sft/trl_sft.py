@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """TRL's SFTTrainer with LoRA on the CPU, one epoch over rows with prompt and completion, loss on completions. Prints one JSON object.
 
-usage: trl_sft.py HF_DIR ROWS.jsonl --dtype f32|autocast|bf16 [--batch 8] [--rank 16] [--lr 2e-4] [--packing] [--padding-free] [--grouped]
+usage: trl_sft.py HF_DIR ROWS.jsonl --dtype f32|autocast|bf16|bf16-all [--batch 8] [--rank 16] [--lr 2e-4] [--packing] [--padding-free] [--grouped]
        [--compile] [--max-length 512] [--threads N]
 
-f32 is TRL's default; autocast keeps f32 weights and multiplies in bf16 (bf16=True); bf16 loads the base in bf16. --grouped puts rows of
-like length into a batch, which leaves less padding. Rows are conversations in TRL's own shape (prompt, completion). With
---packing a batch is one row of up to batch x the mean length, so that a step sees about as many tokens as without.
+f32 is TRL's default; autocast keeps f32 weights and multiplies in bf16 (bf16=True); bf16 loads the base in bf16; bf16-all makes the
+adapter bf16 as well. --grouped puts rows of like length into a batch, which leaves less padding. With --packing a batch is one row of
+up to --max-length tokens. --compile compiles anew for lengths that it has not seen and is slower here for it. Rows are
+conversations in TRL's own shape (prompt, completion).
+
 tokens_per_second counts real tokens, no padding, over trainer.train(); whole_tokens_per_second over the process, imports and loading
 included.
 """
@@ -21,7 +23,7 @@ import tempfile
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
@@ -35,7 +37,7 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("hf")
     ap.add_argument("rows")
-    ap.add_argument("--dtype", choices=["f32", "autocast", "bf16"], default="f32")
+    ap.add_argument("--dtype", choices=["f32", "autocast", "bf16", "bf16-all"], default="f32")
     for name, default in (("batch", 8), ("rank", 16), ("max-length", 512), ("threads", 0)):
         ap.add_argument("--" + name, type=int, default=default)
     ap.add_argument("--lr", type=float, default=2e-4)
@@ -46,15 +48,17 @@ def main():
     with open(a.rows) as f:
         rows = [json.loads(line) for line in f]
     tok = AutoTokenizer.from_pretrained(a.hf)
-    base = AutoModelForCausalLM.from_pretrained(a.hf, dtype=torch.bfloat16 if a.dtype == "bf16" else torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(a.hf, dtype=torch.bfloat16 if a.dtype.startswith("bf16") else torch.float32)
+    lora = LoraConfig(r=a.rank, lora_alpha=2 * a.rank, task_type="CAUSAL_LM", target_modules=MODULES)
+    if a.dtype == "bf16-all":
+        base, lora = get_peft_model(base, lora, autocast_adapter_dtype=False), None
     with tempfile.TemporaryDirectory() as out:
         more = {"train_sampling_strategy": "group_by_length"} if a.grouped else {}
         c = SFTConfig(output_dir=out, per_device_train_batch_size=1 if a.packing else a.batch, num_train_epochs=1, learning_rate=a.lr, max_length=None if a.padding_free else a.max_length,
                       packing=a.packing, padding_free=a.padding_free, bf16=a.dtype == "autocast", torch_compile=a.compile, completion_only_loss=True,
                       gradient_checkpointing=False, logging_steps=1, report_to=[], save_strategy="no", use_cpu=True, dataloader_num_workers=0, disable_tqdm=True,
                       seed=1, **more)
-        t = SFTTrainer(model=base, args=c, train_dataset=Dataset.from_list(rows), processing_class=tok,
-                       peft_config=LoraConfig(r=a.rank, lora_alpha=2 * a.rank, task_type="CAUSAL_LM", target_modules=MODULES))
+        t = SFTTrainer(model=base, args=c, train_dataset=Dataset.from_list(rows), processing_class=tok, peft_config=lora)
         tokens = sum(len(r["input_ids"]) for r in t.train_dataset)
         start = time.perf_counter()
         result = t.train()
