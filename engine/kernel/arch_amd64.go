@@ -36,7 +36,11 @@ var (
 )
 
 func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs)) *set {
-	return &set{name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, blocks: v.blocks, rows: rows}
+	var share func(*scratch, *panelTask, int, int) int
+	if v.fused {
+		share = shareRun
+	}
+	return &set{share: share, name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, blocks: v.blocks, rows: rows}
 }
 
 func archEntries() []entry {

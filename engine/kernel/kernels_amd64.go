@@ -402,6 +402,24 @@ func fusedQ8_4(a *tileArgs)
 func fusedQ8_5(a *tileArgs)
 
 //go:noescape
+func shareBF16_1(a *tileArgs)
+
+//go:noescape
+func shareBF16_2(a *tileArgs)
+
+//go:noescape
+func shareBF16_3(a *tileArgs)
+
+//go:noescape
+func shareBF16_4(a *tileArgs)
+
+//go:noescape
+func shareBF16_5(a *tileArgs)
+
+//go:noescape
+func shareBF16_6(a *tileArgs)
+
+//go:noescape
 func decodeQ4(a *decodeArgs)
 
 //go:noescape
@@ -834,6 +852,9 @@ var fusedGroups = [3][2][6]func(*tileArgs){
 	},
 	{0: {1: fusedGroup2_1, 2: fusedGroup2_2, 3: fusedGroup2_3, 4: fusedGroup2_4, 5: fusedGroup2_5}},
 }
+
+// shareTiles by rows.
+var shareTiles = [7]func(*tileArgs){1: shareBF16_1, 2: shareBF16_2, 3: shareBF16_3, 4: shareBF16_4, 5: shareBF16_5, 6: shareBF16_6}
 
 // fusedTiles by format, then by rows.
 var fusedTiles = [numFormats][6]func(*tileArgs){

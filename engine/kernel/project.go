@@ -24,6 +24,10 @@ type LowRank struct {
 	H      Operand // [Hi-Lo, R]
 }
 
+// shareUpTo is the number of rows up to which a call for each panel costs more
+// than the multiply with a low-rank share.
+const shareUpTo = 12
+
 // lowRows is the number of rows of a low-rank share that one task takes.
 const lowRows = 64
 
@@ -248,6 +252,10 @@ func (x *Exec) addShare(s *scratch, p *Projection, l *LowRank, r0, r1, lo, hi in
 	}
 	t := &s.mul
 	*t = panelTask{ldd: p.Ldd, a: l.H.Slice(r0-l.Lo, r1-l.Lo), w: l.B, accumulate: true}
+	if x.set.share != nil && r1-r0 <= shareUpTo && x.job.a.Mode == BF16 {
+		t.dst = p.Dst[r0*p.Ldd+lo*panelCols : (r1-1)*p.Ldd+min(hi*panelCols, p.W.N)]
+		lo += x.set.share(s, t, lo, hi)
+	}
 	for i := lo; i < hi; i++ {
 		t.at(p, r0, r1, i)
 		x.set.panel(s, t)

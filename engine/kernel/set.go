@@ -14,6 +14,9 @@ type set struct {
 	panel  func(s *scratch, t *panelTask)  // MatMul
 	panelT func(s *scratch, t *panelTTask) // MatMulT
 	block  func(dst []float32, ldd int, a Operand, b Block, accumulate bool)
+	// share adds a low-rank share to the panels lo..hi of few rows at once and
+	// returns how many it did; nil: none.
+	share  func(s *scratch, t *panelTask, lo, hi int) (done int)
 	outer  func(t *outerArgs)
 	blocks blockFuncs
 	rows   [numRowOps]func(*rowArgs)

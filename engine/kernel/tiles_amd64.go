@@ -18,7 +18,7 @@ type tileArgs struct {
 	ldsums int            // from row to row
 	zero   int            // not 0: start from zero instead of c
 	table  unsafe.Pointer // decoding table
-	loops  int            // grouped panels: rounds of four steps to a block
+	loops  int            // grouped panels: rounds of four steps to a block; low-rank shares: panels
 }
 
 // tileSet is a family of tiles for one way to multiply.

@@ -66,9 +66,7 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.f("MOVQ $%d, CX", 16/unroll)
 	a.label(loop)
 	pair := codeBytes(kind) / 16
-	for off := 0; off < unroll*pair; off += 64 {
-		a.f("PREFETCHT0 %d(BX)", off+fusedAhead)
-	}
+	prefetch(a, unroll*pair)
 	for u := range unroll {
 		x := mr * nv
 		for r := range mr {
@@ -90,9 +88,7 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.f("JNZ %s", loop)
 	a.f("MOVQ BX, DX")
 	fl.scaleBlock(a, mr, nv, scales{min: kind == kindQ4Min})
-	for off := 0; off < tailBytes(kind); off += 64 {
-		a.f("PREFETCHT0 %d(BX)", off+fusedAhead)
-	}
+	prefetch(a, tailBytes(kind))
 	a.f("ADDQ $%d, BX", tailBytes(kind))
 	if kind == kindQ4Min {
 		a.f("ADDQ $4, R13")

@@ -81,6 +81,7 @@ func tables(b *bytes.Buffer) {
 		tileTables(b, fl)
 	}
 	groupTables(b)
+	shareTable(b)
 	b.WriteString("// fusedTiles by format, then by rows.\nvar fusedTiles = [numFormats][6]func(*tileArgs){\n")
 	for _, kind := range []string{kindQ4, kindQ4Min, kindQ8} {
 		fmt.Fprintf(b, "Format%s: {", kind)

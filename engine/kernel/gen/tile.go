@@ -193,6 +193,9 @@ func (fl flavour) tile(a *asm, mr, nv int) {
 	a.f("JMP %s", tail)
 	a.label(loop)
 	for u := range unroll {
+		if mr <= 4 && fl.steps == 16 {
+			prefetch(a, nv*fl.bytes) // few rows: b comes from memory
+		}
 		fl.step(a, mr, nv, u*4, 0)
 		a.f("ADDQ DX, BX")
 	}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+)
+
+const shareRows = 6 // most rows of a share tile
+
+func shareName(mr int) string { return fmt.Sprintf("shareBF16_%d", mr) }
+
+// shares emits c[mr, panels * 64] += a·b for bf16 panels that follow one another,
+// argLoops of them: a low-rank share is so short along k that a call for each
+// panel would cost more than the multiply.
+func shares(a *asm) {
+	for mr := 1; mr <= shareRows; mr++ {
+		shareTile(a, mr)
+	}
+}
+
+func shareTile(a *asm, mr int) {
+	const nv, step = 4, 256
+	fl := dp
+	a.begin(shareName(mr), "tileArgs", false)
+	a.f("MOVQ %d(AX), BX", argB)
+	a.f("MOVQ %d(AX), R15", argLDC)
+	panel, loop := a.newLabel("panel"), a.newLabel("loop")
+	a.label(panel)
+	loadA(a, mr)
+	a.f("MOVQ %d(AX), CX", argK)
+	fl.eachC(a, mr, func(r int) {
+		for v := range nv {
+			a.f("VMOVUPS %d(DI), Z%d", v*64, r*nv+v)
+		}
+	})
+	a.label(loop)
+	prefetch(a, step)
+	fl.step(a, mr, nv, 0, 0)
+	a.f("ADDQ $%d, BX", step)
+	advanceA(a, mr, 4)
+	a.f("DECQ CX")
+	a.f("JNZ %s", loop)
+	fl.eachC(a, mr, func(r int) {
+		for v := range nv {
+			a.f("VMOVUPS Z%d, %d(DI)", r*nv+v, v*64)
+		}
+	})
+	a.f("ADDQ $256, %d(AX)", argC)
+	a.f("DECQ %d(AX)", argLoops)
+	a.f("JNZ %s", panel)
+	a.end()
+}
+
+// prefetch asks for that many bytes, fusedAhead bytes on in b.
+func prefetch(a *asm, size int) {
+	for off := 0; off < size; off += 64 {
+		a.f("PREFETCHT0 %d(BX)", off+fusedAhead)
+	}
+}
+
+// shareTable lists the share tiles by rows.
+func shareTable(b *bytes.Buffer) {
+	fmt.Fprintf(b, "// shareTiles by rows.\nvar shareTiles = [%d]func(*tileArgs){", shareRows+1)
+	for mr := 1; mr <= shareRows; mr++ {
+		fmt.Fprintf(b, "%d: %s, ", mr, shareName(mr))
+	}
+	b.WriteString("}\n\n")
+}
