@@ -80,11 +80,13 @@ func alloc(s shape, c Config) *Adapter {
 	}
 	c.Modules = c.modules()
 	a := &Adapter{cfg: c, shape: s, index: make([][model.NumModules]*projection, s.layers)}
+	all := make([]projection, 0, s.layers*len(c.Modules)) // in one piece: a step looks each of them up
 	for l := range s.layers {
 		for _, mod := range c.Modules {
 			out, in := s.linear(mod)
-			p := &projection{layer: l, module: mod, out: out, in: in,
-				a: make([]float32, c.Rank*in), bt: make([]float32, c.Rank*out)}
+			all = append(all, projection{layer: l, module: mod, out: out, in: in,
+				a: make([]float32, c.Rank*in), bt: make([]float32, c.Rank*out)})
+			p := &all[len(all)-1]
 			p.lora = model.LoRA{
 				A: kernel.NewPanels(s.format, c.Rank, in), B: kernel.NewPanels(s.format, out, c.Rank),
 				Rank: c.Rank, Scale: float32(c.Scale()),
