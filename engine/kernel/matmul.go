@@ -15,14 +15,16 @@ type job struct {
 	lo, hi     int // rows of W
 	accumulate bool
 
-	proj    []Projection // Project
-	one     [1]Projection
-	sums    []float32
-	panels  int // of all projections
-	shares  int // tasks that compute low-rank shares, before all others
-	share   int // shares per task
-	low     int // shares
-	lowDone atomic.Int64
+	proj   []Projection // Project
+	one    [1]Projection
+	sums   []float32
+	panels int // of all projections
+	bases  int // tasks that multiply with W
+	shares int // tasks that compute H
+	share  int // pieces of H per task
+	low    int // pieces of H
+	late   bool
+	done   atomic.Int64 // bases (if late) and shares that are done
 
 	chunk  int // rows per task
 	chunks int // row chunks

@@ -44,7 +44,7 @@ func (x *Exec) Project(a Operand, ps []Projection) {
 func (x *Exec) project(a Operand, ps []Projection) {
 	j := &x.job
 	j.panels, j.low = 0, 0
-	minima, widest, bytes := false, 0, 0
+	minima, shared, widest, bytes := false, false, 0, 0
 	for i := range ps {
 		p := &ps[i]
 		p.check(a)
@@ -52,6 +52,7 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		minima = minima || p.W.Format.minima()
 		widest = max(widest, p.W.panel)
 		bytes += len(p.W.data)
+		shared = shared || len(p.Low) > 0
 		for l := range p.Low {
 			if p.Low[l].A != nil {
 				j.low += p.Low[l].pieces()
@@ -66,16 +67,19 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		x.blockSums(a)
 	}
 	x.split(j.panels, widest)
-	if j.chunks == 1 && a.Rows < fewRows {
+	j.late = j.chunks == 1 && a.Rows < fewRows
+	if j.late {
 		j.group = x.fewRowsGroup(j.panels, bytes)
 	}
-	j.share = (j.low + 4*x.pool.workers - 1) / (4 * x.pool.workers)
-	j.shares = 0
-	if j.low > 0 {
-		j.shares = (j.low + j.share - 1) / j.share
+	j.bases = j.chunks * ((j.panels + j.group - 1) / j.group)
+	j.share = max((j.low+4*x.pool.workers-1)/(4*x.pool.workers), 1)
+	j.shares = (j.low + j.share - 1) / j.share
+	tasks := j.bases + j.shares
+	if j.late && shared {
+		tasks += j.bases
 	}
-	j.lowDone.Store(0)
-	x.pool.run(j.shares+j.chunks*((j.panels+j.group-1)/j.group), x.runMatMul)
+	j.done.Store(0)
+	x.pool.run(tasks, x.runMatMul)
 	j.a, j.proj = Operand{}, nil
 }
 
@@ -118,22 +122,64 @@ func (p *Projection) check(a Operand) {
 // pieces is the number of tasks' shares that l is computed in.
 func (l *LowRank) pieces() int { return (l.Hi - l.Lo + lowRows - 1) / lowRows }
 
-// matMulTask is the pool's task function: first the shares, then groups of panels.
+// matMulTask is the pool's task function. Many rows: first the H, then groups of
+// panels, each with its shares while its results are in the cache. Few rows
+// (late): the multiply with W is where the processor has more to do than the
+// memory, so it comes first and fetches the adapters meanwhile; then the H, then
+// all shares.
 func (x *Exec) matMulTask(task, worker int) {
 	j, s := &x.job, &x.work[worker]
-	if task < j.shares {
-		x.sharesTask(s, task)
-		j.lowDone.Add(1)
-		return
+	first, last := 0, j.shares // tasks of H
+	if j.late {
+		first, last = j.bases, j.bases+j.shares
 	}
-	task -= j.shares
-	group, chunk := task/j.chunks, task%j.chunks
-	r0 := chunk * j.chunk
-	r1 := min(r0+j.chunk, j.a.Rows)
-	first := group * j.group
-	last := min(first+j.group, j.panels)
-	x.eachProjection(first, last, func(p *Projection, lo, hi int) { x.projectRows(s, p, r0, r1, lo, hi) })
-	waited := j.shares == 0
+	switch {
+	case task >= first && task < last:
+		x.sharesTask(s, task-first)
+		j.done.Add(1)
+		return
+	case j.late && task < first:
+		x.baseTask(s, task)
+		j.done.Add(1)
+		return
+	case j.late:
+		task -= j.bases
+	default:
+		x.baseTask(s, task-j.shares)
+	}
+	x.addTask(s, task-j.shares)
+}
+
+// baseRows and basePanels are the rows and panels of a task.
+func (j *job) baseRows(task int) (r0, r1 int) {
+	r0 = task % j.chunks * j.chunk
+	return r0, min(r0+j.chunk, j.a.Rows)
+}
+
+func (j *job) basePanels(task int) (first, last int) {
+	first = task / j.chunks * j.group
+	return first, min(first+j.group, j.panels)
+}
+
+// baseTask multiplies with some panels of W.
+func (x *Exec) baseTask(s *scratch, task int) {
+	j := &x.job
+	r0, r1 := j.baseRows(task)
+	first, last := j.basePanels(task)
+	var next *ahead
+	if j.late && j.low > 0 {
+		s.ahead = ahead{j: j, task: task, first: first, last: last}
+		next = &s.ahead
+	}
+	x.eachProjection(first, last, func(p *Projection, lo, hi int) { x.projectRows(s, p, next, r0, r1, lo, hi) })
+}
+
+// addTask adds the shares to some panels.
+func (x *Exec) addTask(s *scratch, task int) {
+	j := &x.job
+	r0, r1 := j.baseRows(task)
+	first, last := j.basePanels(task)
+	waited := false
 	x.eachProjection(first, last, func(p *Projection, lo, hi int) {
 		for i := range p.Low {
 			if !waited {
@@ -159,9 +205,9 @@ func (x *Exec) eachProjection(first, last int, f func(p *Projection, lo, hi int)
 }
 
 // projectRows multiplies rows r0..r1 with panels lo..hi.
-func (x *Exec) projectRows(s *scratch, p *Projection, r0, r1, lo, hi int) {
+func (x *Exec) projectRows(s *scratch, p *Projection, next *ahead, r0, r1, lo, hi int) {
 	j, t := &x.job, &s.mul
-	*t = panelTask{ldd: p.Ldd, a: j.a.Slice(r0, r1), w: p.W, accumulate: p.Accumulate}
+	*t = panelTask{ldd: p.Ldd, a: j.a.Slice(r0, r1), w: p.W, accumulate: p.Accumulate, ahead: next}
 	if p.W.Format.minima() {
 		t.sums = j.sums[r0*(p.W.K/blockK):]
 	}
@@ -234,10 +280,16 @@ func (x *Exec) hidden(s *scratch, l *LowRank, r0, r1 int) {
 	x.RoundRows(l.H.Slice(r0, r1), h32, rank)
 }
 
-// waitForShares returns when all H are there. They were handed out before the
-// caller's task, so each is done or under way.
+// waitForShares returns when all that the shares are added to, and all H, are
+// there. They were handed out before the caller's task, so each is done or under
+// way.
 func (x *Exec) waitForShares() {
-	for spins := 0; x.job.lowDone.Load() != int64(x.job.shares); spins++ {
+	j := &x.job
+	want := int64(j.shares)
+	if j.late {
+		want += int64(j.bases)
+	}
+	for spins := 0; j.done.Load() != want; spins++ {
 		if relax(); spins > 1<<12 {
 			yield()
 		}

@@ -22,6 +22,7 @@ type scratch struct {
 	mul   panelTask
 	mulT  panelTTask
 	outer outerArgs
+	ahead ahead
 	archScratch
 }
 

@@ -38,6 +38,7 @@ type panelTask struct {
 	cols       int       // columns wanted, at most 64
 	sums       []float32 // [a.Rows, K/32] sums of a's blocks; FormatQ4Min only
 	accumulate bool
+	ahead      *ahead // memory that is needed next; nil: none
 }
 
 // panelTTask is a piece of MatMulT: all rows of a times W[lo:hi, k0:k0+cols].

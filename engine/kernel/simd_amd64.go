@@ -109,6 +109,9 @@ func (v *simd) quantised(s *scratch, t *panelTask) {
 	}
 }
 
+// aheadBytes is how far ahead few-row multiplies prefetch their own weights.
+const aheadBytes = 4096
+
 // fusedPanel multiplies few rows with a quantised panel, decoding in registers.
 func fusedPanel(s *scratch, t *panelTask) {
 	args := &s.args
@@ -119,6 +122,12 @@ func fusedPanel(s *scratch, t *panelTask) {
 		dst := t.dst[r*t.ldd:]
 		*args = tileArgs{c: ptr(dst), ldc: t.ldd * 4, a: ptr(t.a.B[r*t.a.Stride:]), lda: t.a.Stride * 2,
 			b: ptr(t.w.bytes(t.panel)), k: blocks, ldsums: blocks * 4, table: codeTable(t.w.Format)}
+		args.ahead, args.limit = uintptr(args.b)+aheadBytes, ^uintptr(0)
+		if i > 0 && t.ahead != nil { // the panel is in the cache now
+			if args.ahead, args.limit = t.ahead.next(t.w.panel); args.ahead == args.limit {
+				args.ahead = uintptr(args.b)
+			}
+		}
 		if t.w.Format == FormatQ4Min {
 			args.sums = ptr(t.sums[r*blocks:])
 		}

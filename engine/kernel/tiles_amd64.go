@@ -19,6 +19,8 @@ type tileArgs struct {
 	zero   int            // not 0: start from zero instead of c
 	table  unsafe.Pointer // decoding table
 	loops  int            // grouped panels: rounds of four steps to a block; low-rank shares: panels
+	ahead  uintptr        // fused tiles: memory to prefetch meanwhile
+	limit  uintptr        // its end
 }
 
 // tileSet is a family of tiles for one way to multiply.

@@ -32,7 +32,8 @@ const fusedRows = 5 // most rows of a fused tile: sums, row values and decoding 
 func fusedName(kind string, mr int) string { return fmt.Sprintf("fused%s_%d", kind, mr) }
 
 // fused emits the multiplies for few rows: codes are decoded in registers, so
-// weights are read once, at their bit width.
+// weights are read once, at their bit width. Meanwhile argAhead to argLimit is
+// prefetched, as many bytes as weights are read.
 func fused(a *asm) {
 	for _, kind := range []string{kindQ4, kindQ4Min, kindQ8} {
 		for mr := 1; mr <= fusedRows; mr++ {
@@ -51,6 +52,7 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.begin(fusedName(kind, mr), "tileArgs", true)
 	loadA(a, mr)
 	a.f("MOVQ %d(AX), BX", argB)
+	a.f("MOVQ %d(AX), R12", argAhead)
 	a.f("MOVQ %d(AX), R15", argLDC)
 	if kind == kindQ4Min {
 		a.f("MOVQ %d(AX), R13", argSums)
@@ -66,7 +68,7 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.f("MOVQ $%d, CX", 16/unroll)
 	a.label(loop)
 	pair := codeBytes(kind) / 16
-	prefetch(a, unroll*pair)
+	prefetchAt(a, "R12", 0, unroll*pair)
 	for u := range unroll {
 		x := mr * nv
 		for r := range mr {
@@ -84,12 +86,19 @@ func fusedTile(a *asm, kind string, mr int) {
 	}
 	advanceA(a, mr, unroll*4)
 	a.f("ADDQ $%d, BX", unroll*pair)
+	a.f("ADDQ $%d, R12", unroll*pair)
 	a.f("DECQ CX")
 	a.f("JNZ %s", loop)
 	a.f("MOVQ BX, DX")
 	fl.scaleBlock(a, mr, nv, scales{min: kind == kindQ4Min})
-	prefetch(a, tailBytes(kind))
+	prefetchAt(a, "R12", 0, tailBytes(kind))
 	a.f("ADDQ $%d, BX", tailBytes(kind))
+	a.f("ADDQ $%d, R12", tailBytes(kind))
+	within := a.newLabel("within")
+	a.f("CMPQ R12, %d(AX)", argLimit)
+	a.f("JCS %s", within)
+	a.f("MOVQ BX, R12") // all is asked for: from here on what is in the cache anyway
+	a.label(within)
 	if kind == kindQ4Min {
 		a.f("ADDQ $4, R13")
 	}

@@ -53,8 +53,12 @@ func shareTile(a *asm, mr int) {
 
 // prefetch asks for that many bytes, fusedAhead bytes on in b.
 func prefetch(a *asm, size int) {
-	for off := 0; off < size; off += 64 {
-		a.f("PREFETCHT0 %d(BX)", off+fusedAhead)
+	prefetchAt(a, "BX", fusedAhead, size)
+}
+
+func prefetchAt(a *asm, base string, from, size int) {
+	for off := from; off < from+size; off += 64 {
+		a.f("PREFETCHT0 %d(%s)", off, base)
 	}
 }
 

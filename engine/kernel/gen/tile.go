@@ -89,6 +89,7 @@ const (
 	argC, argLDC, argA, argLDA, argB, argLDB   = 0, 8, 16, 24, 32, 40
 	argK, argScale, argLDS, argSums, argLDSums = 48, 56, 64, 72, 80
 	argZero, argTable, argLoops                = 88, 96, 104
+	argAhead, argLimit                         = 112, 120
 )
 
 // Registers: DI/R13.. destination rows, SI R10 R11 R12 rows of a in groups of
