@@ -17,6 +17,7 @@ peak_rss_bytes; versions. Or not_run, or failed, with the reason. The peak resid
 the command reports one itself.
 """
 import argparse
+import ctypes
 import json
 import os
 import signal
@@ -41,6 +42,8 @@ def run(command, limit, log):
             signal.alarm(20)
 
         signal.signal(signal.SIGALRM, end)
+        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the command has a session of its own and would go on
+            signal.signal(s, end)
         signal.alarm(limit)
         _, status, usage = os.wait4(p.pid, 0)
         signal.alarm(0)
@@ -85,7 +88,16 @@ def last_line(log):
     return lines[-1][:300] if lines else ""
 
 
+def die_with_parent():
+    """SIGTERM when the script that started this one is gone, so that no engine is left behind (Linux only)."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    except (AttributeError, OSError):
+        pass
+
+
 def main():
+    die_with_parent()
     ap = argparse.ArgumentParser()
     for name in ("results", "log", "engine", "work", "setting"):
         ap.add_argument("--" + name, required=True)
@@ -110,7 +122,7 @@ def main():
                 found[0]["whole_tokens_per_second"] = found[0]["tokens"] / seconds
             found = [{"peak_rss_bytes": rss, "command_seconds": round(seconds, 2), **f, "engine": a.engine, "setting": a.setting} for f in found]
         else:
-            why = f"ended after {a.limit} seconds" if code == "too long" else f"exit code {code}: {last_line(a.log)}"
+            why = f"cut off after {seconds:.0f} s" if code == "too long" else f"exit code {code}: {last_line(a.log)}"
             found = [{"work": w, "failed": why} for w in works]
             print(f"{a.engine} {a.setting} failed: {why}; see {a.log}", file=sys.stderr)
     with open(a.results, "a") as f:
