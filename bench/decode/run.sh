@@ -2,7 +2,7 @@
 # Decode: completions made by dlm, llama.cpp (in process and as a server), vLLM and transformers, in turns; alone, eight at once, eight
 # at once over four adapters. dlm also with 1 and 8 adapters, and 32 sequences with none and with an adapter each.
 #   usage: bench/decode/run.sh [OUT_DIR=bench/out]
-#   PROMPT=32  TOKENS=96  REPS=3  FLASH="on off"  COMPILE=1   and what bench/lib.sh reads
+#   PROMPT=32  TOKENS=96  REPS=3  FLASH="on off"  TORCH_COMPILE=1   and what bench/lib.sh reads
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 begin decode "${1:-}"
@@ -54,7 +54,7 @@ for round in $(seq "$ROUNDS"); do
   dlm "decode 8, 4 adapters" 8 4
   llama
   torch "bf16"
-  [ "${COMPILE:-1}" = 0 ] || torch "bf16, static cache, torch.compile" --cache static --compile
+  [ "${TORCH_COMPILE:-1}" = 0 ] || torch "bf16, static cache, torch.compile" --cache static --compile
   vllm "decode 1;decode 8"
   vllm_served "decode 1;decode 8" --clients 1 8
   vllm "decode 8, 4 adapters" --batches 8 --adapters "$adapters"/a{0,1,2,3}
