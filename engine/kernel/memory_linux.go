@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,4 +100,14 @@ func mapHuge(n int) []byte {
 	}
 	_ = unix.Madvise(b, unix.MADV_HUGEPAGE) // a hint: without it only speed is lost
 	return b
+}
+
+// adviseHuge offers huge pages to the whole pages of b, memory of Go's heap.
+func adviseHuge(b []byte) {
+	const page = 4 << 10
+	if len(b) < hugePage {
+		return
+	}
+	head := int(-uintptr(unsafe.Pointer(&b[0])) & (page - 1))
+	_ = unix.Madvise(b[head:head+(len(b)-head)&^(page-1)], unix.MADV_HUGEPAGE) // a hint
 }

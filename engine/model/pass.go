@@ -97,14 +97,21 @@ type planner struct {
 	dry   bool
 	mode  kernel.Mode
 	bytes map[string]int64
+	total int64         // of bytes, as the arena counts
+	arena *kernel.Arena // unless dry
 }
 
 func (p *planner) f32(use string, n int) []float32 {
-	p.bytes[use] += int64(n) * 4
+	p.count(use, int64(n)*4)
 	if p.dry {
 		return nil
 	}
-	return make([]float32, n)
+	return p.arena.F32(n)
+}
+
+func (p *planner) count(use string, n int64) {
+	p.bytes[use] += n
+	p.total += kernel.ArenaBytes(n)
 }
 
 func (p *planner) operand(use string, rows, cols int) kernel.Operand {
@@ -112,11 +119,11 @@ func (p *planner) operand(use string, rows, cols int) kernel.Operand {
 	if p.mode == kernel.F32 {
 		size = 4
 	}
-	p.bytes[use] += int64(rows) * int64(cols+cols&1) * size
+	p.count(use, int64(rows)*int64(cols+cols&1)*size)
 	if p.dry {
 		return kernel.Operand{}
 	}
-	return kernel.NewOperand(p.mode, rows, cols)
+	return p.arena.Operand(p.mode, rows, cols)
 }
 
 // PassBytes returns what NewPass will allocate for that many tokens, by use:
@@ -133,7 +140,9 @@ func PassBytes(cfg weights.Config, mode kernel.Mode, maxTokens, rank int, train 
 // but for those that again says to recompute.
 func (m *Model) NewPass(maxTokens, rank int, train bool, again ...Recompute) *Pass {
 	p := &Pass{m: m, train: train, max: maxTokens}
-	pl := &planner{mode: m.mode, bytes: map[string]int64{}}
+	count := &planner{dry: true, mode: m.mode, bytes: map[string]int64{}}
+	new(Pass).plan(count, m.cfg, maxTokens, rank, train, m.x.Threads(), again...)
+	pl := &planner{mode: m.mode, bytes: map[string]int64{}, arena: kernel.NewArena(count.total)}
 	p.plan(pl, m.cfg, maxTokens, rank, train, m.x.Threads(), again...)
 	p.rows = make([]rowInfo, 0, maxTokens)
 	p.bindTasks()
