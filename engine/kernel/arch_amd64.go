@@ -30,17 +30,22 @@ var (
 		outer:  &outerTilesF32x8,
 	}
 
-	setBF16 = simdBF16.set("avx512bf16", "AVX-512 with VDPBF16PS", rowsBF16x16)
-	set512  = simd512.set("avx512", "AVX-512, f32 multiply-adds", rowsF32x16)
-	setAVX2 = simdAVX2.set("avx2", "AVX2 with FMA, f32 multiply-adds", rowsF32x8)
+	setBF16 = simdBF16.set("avx512bf16", "AVX-512 with VDPBF16PS", rowsBF16x16, ropeBF16x16)
+	set512  = simd512.set("avx512", "AVX-512, f32 multiply-adds", rowsF32x16, ropeIntF32x16)
+	setAVX2 = simdAVX2.set("avx2", "AVX2 with FMA, f32 multiply-adds", rowsF32x8, ropeIntF32x8)
 )
 
-func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs)) *set {
-	var share func(*scratch, *panelTask, int, int) int
-	if v.fused {
-		share = shareRun
+// set makes the kernel set of v with these row functions and this rope for bf16.
+func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs), rope func(*ropeArgs)) *set {
+	s := &set{name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, blocks: v.blocks, rows: rows,
+		rope: [2]func(*ropeArgs){BF16: rope, F32: ropeF32x16}, adam: adamF32x16}
+	if v.f32.vecCols == 8 {
+		s.rope[F32], s.adam = ropeF32x8, adamF32x8
 	}
-	return &set{share: share, name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, blocks: v.blocks, rows: rows}
+	if v.fused {
+		s.share = shareRun
+	}
+	return s
 }
 
 func archEntries() []entry {

@@ -157,7 +157,7 @@ func (x *Exec) RoundRows(dst Operand, src []float32, lds int) {
 		f(dst.B, dst.Stride, src, lds, dst.Rows, dst.Cols/laneCols)
 		return
 	}
-	j := rowsJob{c: dst.Cols, dst: dst, p0: src, lds: lds}
+	j := rowsJob{c: dst.Cols, total: dst.Rows * dst.Cols, dst: dst, p0: src, lds: lds}
 	for r := range dst.Rows {
 		x.roundRow(&j, r)
 	}

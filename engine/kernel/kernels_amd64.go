@@ -687,6 +687,9 @@ func rowExpF32x16(a *rowArgs)
 func rowExpSubF32x16(a *rowArgs)
 
 //go:noescape
+func rowExpScaleF32x16(a *rowArgs)
+
+//go:noescape
 func rowNormF32x16(a *rowArgs)
 
 //go:noescape
@@ -702,6 +705,15 @@ func rowSwiGLUF32x16(a *rowArgs)
 func rowSwiGLUBackF32x16(a *rowArgs)
 
 //go:noescape
+func ropeF32x16(a *ropeArgs)
+
+//go:noescape
+func adamF32x16(a *adamArgs)
+
+//go:noescape
+func rowWidenF32x16(a *rowArgs)
+
+//go:noescape
 func rowDotBF16F32x16(a *rowArgs)
 
 //go:noescape
@@ -714,6 +726,12 @@ func rowRoundBF16x16(a *rowArgs)
 func rowNormBF16x16(a *rowArgs)
 
 //go:noescape
+func rowExpScaleBF16x16(a *rowArgs)
+
+//go:noescape
+func ropeBF16x16(a *ropeArgs)
+
+//go:noescape
 func rowSwiGLUBF16x16(a *rowArgs)
 
 //go:noescape
@@ -724,6 +742,12 @@ func rowRoundIntF32x16(a *rowArgs)
 
 //go:noescape
 func rowNormIntF32x16(a *rowArgs)
+
+//go:noescape
+func rowExpScaleIntF32x16(a *rowArgs)
+
+//go:noescape
+func ropeIntF32x16(a *ropeArgs)
 
 //go:noescape
 func rowSwiGLUIntF32x16(a *rowArgs)
@@ -771,6 +795,9 @@ func rowExpF32x8(a *rowArgs)
 func rowExpSubF32x8(a *rowArgs)
 
 //go:noescape
+func rowExpScaleF32x8(a *rowArgs)
+
+//go:noescape
 func rowNormF32x8(a *rowArgs)
 
 //go:noescape
@@ -786,6 +813,15 @@ func rowSwiGLUF32x8(a *rowArgs)
 func rowSwiGLUBackF32x8(a *rowArgs)
 
 //go:noescape
+func ropeF32x8(a *ropeArgs)
+
+//go:noescape
+func adamF32x8(a *adamArgs)
+
+//go:noescape
+func rowWidenF32x8(a *rowArgs)
+
+//go:noescape
 func rowDotBF16F32x8(a *rowArgs)
 
 //go:noescape
@@ -796,6 +832,12 @@ func rowRoundIntF32x8(a *rowArgs)
 
 //go:noescape
 func rowNormIntF32x8(a *rowArgs)
+
+//go:noescape
+func rowExpScaleIntF32x8(a *rowArgs)
+
+//go:noescape
+func ropeIntF32x8(a *ropeArgs)
 
 //go:noescape
 func rowSwiGLUIntF32x8(a *rowArgs)
@@ -895,9 +937,12 @@ var rowsBF16x16 = [numRowOps]func(*rowArgs){
 	opSwiGLUBack:     rowSwiGLUBackF32x16,
 	opDotBF16:        rowDotBF16F32x16,
 	opBlockSums:      rowBlockSumsF32x16,
+	opExpScale:       rowExpScaleF32x16,
+	opWiden:          rowWidenF32x16,
 	opNormBF16:       rowNormBF16x16,
 	opSwiGLUBF16:     rowSwiGLUBF16x16,
 	opSwiGLUBackBF16: rowSwiGLUBackBF16x16,
+	opExpScaleBF16:   rowExpScaleBF16x16,
 	opRound:          rowRoundBF16x16,
 }
 
@@ -917,9 +962,12 @@ var rowsF32x16 = [numRowOps]func(*rowArgs){
 	opSwiGLUBack:     rowSwiGLUBackF32x16,
 	opDotBF16:        rowDotBF16F32x16,
 	opBlockSums:      rowBlockSumsF32x16,
+	opExpScale:       rowExpScaleF32x16,
+	opWiden:          rowWidenF32x16,
 	opNormBF16:       rowNormIntF32x16,
 	opSwiGLUBF16:     rowSwiGLUIntF32x16,
 	opSwiGLUBackBF16: rowSwiGLUBackIntF32x16,
+	opExpScaleBF16:   rowExpScaleIntF32x16,
 	opRound:          rowRoundIntF32x16,
 }
 
@@ -939,8 +987,11 @@ var rowsF32x8 = [numRowOps]func(*rowArgs){
 	opSwiGLUBack:     rowSwiGLUBackF32x8,
 	opDotBF16:        rowDotBF16F32x8,
 	opBlockSums:      rowBlockSumsF32x8,
+	opExpScale:       rowExpScaleF32x8,
+	opWiden:          rowWidenF32x8,
 	opNormBF16:       rowNormIntF32x8,
 	opSwiGLUBF16:     rowSwiGLUIntF32x8,
 	opSwiGLUBackBF16: rowSwiGLUBackIntF32x8,
+	opExpScaleBF16:   rowExpScaleIntF32x8,
 	opRound:          rowRoundIntF32x8,
 }

@@ -16,6 +16,8 @@ func TestArgumentOffsets(t *testing.T) {
 	var ra rowArgs
 	var sa softmaxArgs
 	var na nestedArgs
+	var pa ropeArgs
+	var aa adamArgs
 	for name, c := range map[string]struct{ got, want uintptr }{
 		"tile c": {unsafe.Offsetof(ta.c), 0}, "tile ldc": {unsafe.Offsetof(ta.ldc), 8}, "tile a": {unsafe.Offsetof(ta.a), 16},
 		"tile lda": {unsafe.Offsetof(ta.lda), 24}, "tile b": {unsafe.Offsetof(ta.b), 32}, "tile ldb": {unsafe.Offsetof(ta.ldb), 40},
@@ -36,6 +38,11 @@ func TestArgumentOffsets(t *testing.T) {
 		"softmax m": {unsafe.Offsetof(sa.m), 48}, "softmax sum": {unsafe.Offsetof(sa.sum), 56}, "softmax delta": {unsafe.Offsetof(sa.delta), 64},
 		"softmax scale": {unsafe.Offsetof(sa.scale), 72},
 		"row s0":        {unsafe.Offsetof(ra.s0), 48}, "row s1": {unsafe.Offsetof(ra.s1), 52}, "row lanes": {unsafe.Offsetof(ra.lanes), 56},
+		"rope dst": {unsafe.Offsetof(pa.dst), 0}, "rope src": {unsafe.Offsetof(pa.src), 8}, "rope cos": {unsafe.Offsetof(pa.cos), 16},
+		"rope sin": {unsafe.Offsetof(pa.sin), 24}, "rope heads": {unsafe.Offsetof(pa.heads), 32}, "rope vectors": {unsafe.Offsetof(pa.vectors), 40},
+		"rope sign": {unsafe.Offsetof(pa.sign), 48},
+		"adam p":    {unsafe.Offsetof(aa.p), 0}, "adam m": {unsafe.Offsetof(aa.m), 8}, "adam v": {unsafe.Offsetof(aa.v), 16},
+		"adam g": {unsafe.Offsetof(aa.g), 24}, "adam n": {unsafe.Offsetof(aa.n), 32}, "adam scalars": {unsafe.Offsetof(aa.k), 40},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is at %d, the generator uses %d", name, c.got, c.want)

@@ -1,7 +1,8 @@
 package kernel
 
-// outerCols is the width of a task of OuterAccum, outerRows its height.
-const outerCols, outerRows = 48, 8
+// outerCols is the width of a task of OuterAccum, outerRows its height: all rows
+// of a usual rank, so that a piece of the right side is read from far once.
+const outerCols, outerRows = 48, 64
 
 // OuterAccum adds the gradient of an adapter matrix: dst[i, c] += Σ_t a[t, i] *
 // b[t, c] for i < r; a is [T, r] f32 with row stride lda, b is [T, C] (bfloat16

@@ -8,13 +8,14 @@ import (
 // rowsJob holds the arguments of the elementwise function that runs on the pool.
 type rowsJob struct {
 	kind               rowsKind
-	rows, c            int
+	rows, c, total     int // total: see flatten
 	dst, dst2          Operand
 	out                []float32
 	p0, p1, p2, weight []float32
 	rstd               []float32
 	lds                int
-	eps                float32
+	keep               []float32 // kindNorm: a copy of p0; may be nil
+	eps, scale         float32
 	per                int // rows (or vectors) per task
 }
 
@@ -28,6 +29,8 @@ const (
 	kindAdd
 	kindRound
 	kindSums
+	kindScaleRound
+	kindWiden
 )
 
 // rowsTask is the pool's task function for all of them.
@@ -49,6 +52,11 @@ func (x *Exec) rowsTask(task, _ int) {
 			x.row(opAdd, &a)
 		case kindRound:
 			x.roundRow(j, r)
+		case kindScaleRound:
+			x.Scale(j.p0[r*j.lds:][:j.width(r)], j.scale)
+			x.roundRow(j, r)
+		case kindWiden:
+			x.widenRow(j, r)
 		case kindSums:
 			blocks := j.c / blockK
 			a := rowArgs{dst: ptr(j.out[r*blocks:]), p0: ptr(j.dst.B[r*j.dst.Stride:]), n: j.c}
@@ -57,10 +65,23 @@ func (x *Exec) rowsTask(task, _ int) {
 	}
 }
 
+const taskValues = 8 << 10 // values of a task: worth handing out
+
+// flatten views a matrix without gaps between its rows as long rows, the last
+// one shorter: a narrow matrix is not walked in short ones.
+func (j *rowsJob) flatten() {
+	j.total = j.rows * j.c
+	if j.dst.Stride == j.c && j.lds == j.c {
+		j.rows, j.c, j.lds, j.dst.Stride = (j.total+taskValues-1)/taskValues, taskValues, taskValues, taskValues
+	}
+}
+
+// width is the number of values of row r.
+func (j *rowsJob) width(r int) int { return min(j.c, j.total-r*j.c) }
+
 // rowsRun splits j's rows over the pool; a task handles at least some
 // thousands of values. The caller holds the pool.
 func (x *Exec) rowsRun(j rowsJob) {
-	const taskValues = 8 << 10
 	if j.rows == 0 || j.c == 0 {
 		return
 	}
@@ -95,8 +116,22 @@ func (x *Exec) RMSNorm(dst Operand, rstd []float32, src []float32, weight []floa
 	x.rowsLocked(rowsJob{kind: kindNorm, rows: rows, c: c, dst: dst, p0: src, weight: weight, rstd: rstd, eps: eps})
 }
 
+// RMSNormKeep is RMSNorm that also copies src to keep [rows, c], for a backward
+// pass after src has changed.
+func (x *Exec) RMSNormKeep(dst Operand, rstd, keep []float32, src []float32, weight []float32, eps float32, rows, c int) {
+	checkRows("RMSNormKeep", dst, rows, c)
+	checkLen("RMSNormKeep: rstd", len(rstd), rows)
+	checkLen("RMSNormKeep: keep", len(keep), rows*c)
+	checkLen("RMSNormKeep: source", len(src), rows*c)
+	checkLen("RMSNormKeep: weight", len(weight), c)
+	x.rowsLocked(rowsJob{kind: kindNorm, rows: rows, c: c, dst: dst, p0: src, weight: weight, rstd: rstd, keep: keep, eps: eps})
+}
+
 func (x *Exec) normRow(j *rowsJob, r int) {
 	src := j.p0[r*j.c : (r+1)*j.c]
+	if j.keep != nil {
+		copy(j.keep[r*j.c:], src)
+	}
 	mean := float64(x.Dot(src, src)) / float64(j.c)
 	j.rstd[r] = float32(1 / math.Sqrt(mean+float64(j.eps)))
 	a := rowArgs{p0: ptr(src), p1: ptr(j.weight), n: j.c, s0: j.rstd[r]}
@@ -192,15 +227,54 @@ func (x *Exec) Add(dst, src []float32) {
 func (x *Exec) Round(dst Operand, src []float32, lds int) {
 	dst.check("Round")
 	checkDst("Round: source", src, lds, dst.Rows, dst.Cols)
-	x.rowsLocked(rowsJob{kind: kindRound, rows: dst.Rows, c: dst.Cols, dst: dst, p0: src, lds: lds})
+	j := rowsJob{kind: kindRound, rows: dst.Rows, c: dst.Cols, dst: dst, p0: src, lds: lds}
+	j.flatten()
+	x.rowsLocked(j)
+}
+
+// ScaleRound multiplies src [Rows, Cols], without gaps, by scale, and sets dst to
+// the products, rounded to its mode.
+func (x *Exec) ScaleRound(dst Operand, src []float32, scale float32) {
+	dst.check("ScaleRound")
+	checkLen("ScaleRound", len(src), dst.Rows*dst.Cols)
+	j := rowsJob{kind: kindScaleRound, rows: dst.Rows, c: dst.Cols, dst: dst, p0: src, lds: dst.Cols, scale: scale}
+	j.flatten()
+	x.rowsLocked(j)
 }
 
 func (x *Exec) roundRow(j *rowsJob, r int) {
-	src := j.p0[r*j.lds : r*j.lds+j.c]
+	src := j.p0[r*j.lds:][:j.width(r)]
 	if j.dst.Mode == F32 {
 		copy(j.dst.F[r*j.dst.Stride:], src)
 		return
 	}
-	a := rowArgs{dst: ptr(j.dst.B[r*j.dst.Stride:]), p0: ptr(src), n: j.c}
+	a := rowArgs{dst: ptr(j.dst.B[r*j.dst.Stride:]), p0: ptr(src), n: len(src)}
 	x.row(opRound, &a)
+}
+
+// Widen sets dst [Rows, Cols], without gaps, to an operand's values.
+func (x *Exec) Widen(dst []float32, o Operand) {
+	o.check("Widen")
+	checkLen("Widen", len(dst), o.Rows*o.Cols)
+	j := rowsJob{kind: kindWiden, rows: o.Rows, c: o.Cols, dst: o, out: dst, lds: o.Cols}
+	j.flatten()
+	x.rowsLocked(j)
+}
+
+func (x *Exec) widenRow(j *rowsJob, r int) {
+	n := j.width(r)
+	dst := j.out[r*j.lds:][:n]
+	if j.dst.Mode == F32 {
+		copy(dst, j.dst.F[r*j.dst.Stride:])
+		return
+	}
+	src := j.dst.B[r*j.dst.Stride:][:n]
+	whole := n &^ (laneCols - 1)
+	if whole > 0 {
+		a := rowArgs{dst: ptr(dst), p0: ptr(src), n: whole}
+		x.set.rows[opWiden](hide(&a))
+	}
+	for i := whole; i < n; i++ {
+		dst[i] = F32FromBF16(src[i])
+	}
 }

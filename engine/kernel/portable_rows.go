@@ -106,6 +106,15 @@ func portableRound(a *rowArgs) {
 	}
 }
 
+func portableWiden(a *rowArgs) {
+	dst := f32At(a.dst, a.n)
+	for i, v := range u16At(a.p0, a.n) {
+		dst[i] = F32FromBF16(v)
+	}
+}
+
+func expScale(a *rowArgs, i int) float32 { return mul32(exp32(sub32(at(a, 0, i), a.s0)), a.s1) }
+
 func portableBlockSums(a *rowArgs) {
 	src := u16At(a.p0, a.n)
 	dst := f32At(a.dst, a.n/blockK)
@@ -171,10 +180,13 @@ var portable = set{
 			dg, du := swiGLUBack(a, i)
 			u16At(a.dst, a.n)[i], u16At(a.dst2, a.n)[i] = BF16FromF32(dg), BF16FromF32(du)
 		}),
-		opRound:       portableRound,
-		opSoftmaxBack: portableSoftmaxBack,
-		opDotBF16:     portableDotBF16,
-		opBlockSums:   portableBlockSums,
+		opExpScale:     portableRow(func(a *rowArgs, i int) { f32At(a.dst, a.n)[i] = expScale(a, i) }),
+		opExpScaleBF16: portableRow(func(a *rowArgs, i int) { u16At(a.dst, a.n)[i] = BF16FromF32(expScale(a, i)) }),
+		opWiden:        portableWiden,
+		opRound:        portableRound,
+		opSoftmaxBack:  portableSoftmaxBack,
+		opDotBF16:      portableDotBF16,
+		opBlockSums:    portableBlockSums,
 	},
 }
 

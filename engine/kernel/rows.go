@@ -33,6 +33,8 @@ var rowShapes = [numRowOps]rowShape{
 	opSwiGLUBackBF16: {sources: 3, dst: 2, dst2: true},
 	opSoftmaxBack:    {sources: 1, dst: 4, readsDst: true},
 	opRound:          {sources: 1, dst: 2},
+	opExpScale:       {sources: 1, dst: 4},
+	opExpScaleBF16:   {sources: 1, dst: 2},
 }
 
 // row runs op on any n: whole vectors in place, the rest in padded copies.

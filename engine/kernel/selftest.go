@@ -24,7 +24,10 @@ func selfTest(s *set) error {
 			return err
 		}
 	}
-	return testRows(got, want, &rng)
+	if err := testRows(got, want, &rng); err != nil {
+		return err
+	}
+	return testUpdates(got, want, &rng)
 }
 
 // testBits is a small counter-based generator (SplitMix64): the self-test needs
@@ -191,7 +194,7 @@ func testRows(got, want *Exec, t *testBits) error {
 			a := rowArgs{dst: ptr(out), dst2: ptr(out[n:]), p0: ptr(src[0]), p1: ptr(src[1]), p2: ptr(src[2]),
 				n: n, s0: 0.625, s1: -1.375, lanes: &lanes}
 			switch op {
-			case opBlockSums:
+			case opBlockSums, opWiden:
 				a.p0 = ptr(halves.B)
 			case opDotBF16:
 				a.p1 = ptr(halves.B)
@@ -205,4 +208,33 @@ func testRows(got, want *Exec, t *testBits) error {
 		}
 	}
 	return nil
+}
+
+// testUpdates compares the functions that are no row functions: Rope and AdamW.
+func testUpdates(got, want *Exec, t *testBits) error {
+	const n, half = 128, 32
+	src, cos, sin := t.slice(n, 40), t.slice(half, 2), t.slice(half, 2)
+	src[7], cos[3] = 0x1p-127, 0x1p-120
+	for _, mode := range []Mode{BF16, F32} {
+		var out [2][n]float32
+		for i, x := range []*Exec{got, want} {
+			o := NewOperand(mode, 2, n)
+			x.Rope(o, 1, src, cos, sin, -1)
+			o.row32(1, out[i][:])
+		}
+		if err := differ(fmt.Sprintf("Rope %v", mode), out[0][:], out[1][:]); err != nil {
+			return err
+		}
+	}
+	k := AdamW{0.99, 0.1, 0.999, 0.001, 0.03, 1e-8, -1e-3}
+	state := t.slice(4*n, 2)
+	for i := range n { // second moments are not negative
+		state[2*n+i] *= state[2*n+i]
+	}
+	state[2*n+1], state[3*n+1] = 0x1p-140, 0x1p-75
+	other := append([]float32(nil), state...)
+	for i, s := range [][]float32{state, other} {
+		[]*Exec{got, want}[i].AdamW(s[:n], s[n:2*n], s[2*n:3*n], s[3*n:], k)
+	}
+	return differ("AdamW", state, other)
 }

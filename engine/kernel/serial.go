@@ -70,3 +70,19 @@ func (x *Exec) Dot(a, b []float32) float32 {
 	x.row(opDot, &args)
 	return addTree16(&lanes)
 }
+
+// ExpScale sets row r of dst to exp(src-sub) * scale, rounded to dst's mode: the
+// gradient of a log-sum-exp.
+func (x *Exec) ExpScale(dst Operand, r int, src []float32, sub, scale float32) {
+	row := dst.Slice(r, r+1)
+	row.check("ExpScale")
+	checkLen("ExpScale", len(src), row.Cols)
+	a := rowArgs{p0: ptr(src), n: row.Cols, s0: sub, s1: scale}
+	if row.Mode == F32 {
+		a.dst = ptr(row.F)
+		x.row(opExpScale, &a)
+		return
+	}
+	a.dst = ptr(row.B)
+	x.row(opExpScaleBF16, &a)
+}

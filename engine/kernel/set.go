@@ -20,6 +20,9 @@ type set struct {
 	outer  func(t *outerArgs)
 	blocks blockFuncs
 	rows   [numRowOps]func(*rowArgs)
+
+	rope [2]func(*ropeArgs) // by mode of dst; vectors of 16, or nil
+	adam func(*adamArgs)    // n a multiple of 16
 }
 
 // entry is a set and what it needs of the CPU ("" when there).
@@ -85,6 +88,9 @@ const (
 	opSoftmaxBack                 // dst = (p0*(dst-s0))*s1
 	opDotBF16                     // lanes = fma(p0, p1(bf16), lanes)
 	opBlockSums                   // dst[i/32] = sum of 32 bf16 at p0
+	opExpScale                    // dst = exp(p0-s0)*s1
+	opExpScaleBF16                // the same, rounded
+	opWiden                       // dst = p0(bf16)
 	numRowOps
 )
 

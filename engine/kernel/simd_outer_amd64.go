@@ -3,7 +3,7 @@ package kernel
 // outerAccum is OuterAccum on a few rows and columns. Columns beyond the last
 // whole vector are left to the portable function.
 func (v *simd) outerAccum(t *outerArgs) {
-	const rowsOfB = 256 // stay in the second-level cache from one tile to the next
+	const rowsOfB = 256 // stay in the first-level cache from one tile to the next
 	size := 2
 	if t.b.Mode == F32 {
 		size = 4

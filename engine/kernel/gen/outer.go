@@ -48,6 +48,10 @@ func outerTile(a *asm, fl flavour, side string, mr, nv int) {
 	loop := a.newLabel("loop")
 	a.label(loop)
 	b, x := mr*nv, mr*nv+nv
+	a.f("PREFETCHT0 (BX)(DX*8)") // the hardware does not see such strides coming
+	if nv*fl.bytes > 128 {
+		a.f("PREFETCHT0 64(BX)(DX*8)")
+	}
 	for v := range nv {
 		if side == "B" {
 			a.f("VPMOVZXWD %d(BX), %s%d", v*fl.bytes/2, fl.reg, b+v)

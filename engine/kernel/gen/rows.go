@@ -243,7 +243,14 @@ func rows(a *asm, i rowISA) {
 		i.op(a, "VMOVUPS", p, dst)
 		i.op(a, "VADDPS", p, l, l)
 	}, storeLanes)
+	i.rowFunc(a, "rowExpScale", true, 4, loadS0, func() {
+		i.expScale(a)
+		i.op(a, "VMOVUPS", x, dst)
+	}, nil)
 	i.layerRows(a)
+	i.rope(a, "rope"+i.name, 4, func(r int, base string) { i.op(a, "VMOVUPS", reg(r), mem(base)) })
+	i.adam(a)
+	i.widen(a)
 	i.dotBF16(a)
 	i.blockSums(a)
 	a.f("")
@@ -296,6 +303,15 @@ func (i rowISA) layerRows(a *asm) {
 		i.op(a, "VMOVUPS", x, dst)
 		i.op(a, "VMOVUPS", reg(vR), dst2)
 	}, nil)
+}
+
+// expScale sets vX to exp(p0-s0)*s1, s0 in vS.
+func (i rowISA) expScale(a *asm) {
+	i.op(a, "VMOVUPS", mem("BX"), reg(vX))
+	i.op(a, "VSUBPS", reg(vS), reg(vX), reg(vX))
+	i.exp(a)
+	i.broadcast(a, rowS1, vX)
+	i.op(a, "VMULPS", reg(vP), reg(vX), reg(vX))
 }
 
 // norm sets vX to (p0*s0)*p1.
@@ -441,6 +457,11 @@ func rounding(a *asm, rd rounder) {
 		k.norm(a)
 		rd.store(a, vX, "DI")
 	})
+	emit("rowExpScale", func() { k.broadcast(a, rowS0, vS) }, func() {
+		k.expScale(a)
+		rd.store(a, vX, "DI")
+	})
+	k.rope(a, "rope"+rd.name, 2, func(r int, base string) { rd.store(a, r, base) })
 	emit("rowSwiGLU", nil, func() {
 		k.swiGLU(a)
 		rd.store(a, vT, "DI")
@@ -456,10 +477,10 @@ func rounding(a *asm, rd rounder) {
 func rowTables(b *bytes.Buffer) {
 	table := func(name string, i rowISA, round string) {
 		fmt.Fprintf(b, "var %s = [numRowOps]func(*rowArgs){\n", name)
-		for _, op := range []string{"Dot", "Dot3", "Max", "Add", "Scale", "Axpy", "Exp", "ExpSub", "Norm", "NormBack", "SoftmaxBack", "SwiGLU", "SwiGLUBack", "DotBF16", "BlockSums"} {
+		for _, op := range []string{"Dot", "Dot3", "Max", "Add", "Scale", "Axpy", "Exp", "ExpSub", "Norm", "NormBack", "SoftmaxBack", "SwiGLU", "SwiGLUBack", "DotBF16", "BlockSums", "ExpScale", "Widen"} {
 			fmt.Fprintf(b, "op%s: row%s%s,\n", op, op, i.name)
 		}
-		for _, op := range []string{"Norm", "SwiGLU", "SwiGLUBack"} {
+		for _, op := range []string{"Norm", "SwiGLU", "SwiGLUBack", "ExpScale"} {
 			fmt.Fprintf(b, "op%sBF16: row%s%s,\n", op, op, round)
 		}
 		fmt.Fprintf(b, "opRound: rowRound%s,\n}\n\n", round)
