@@ -239,22 +239,40 @@ func checkPut(what string, b Block, a Operand, fits bool) {
 	}
 }
 
-// DotOperand is the sum of v[i] * row[i] over row r of an operand, in the
-// package's fixed order.
-func (x *Exec) DotOperand(v []float32, o Operand, r int) float32 {
-	checkLen("DotOperand", len(v), o.Cols)
-	if o.Mode == F32 {
-		return x.Dot(v[:o.Cols], o.F[r*o.Stride:][:o.Cols])
+// HeadDots sets dst [heads] to the sums, over each of a row's heads of d values, of
+// v[i] * o[r][i], in the package's fixed order; o has heads * d columns.
+func (x *Exec) HeadDots(dst, v []float32, o Operand, r, d int) {
+	row := o.Slice(r, r+1)
+	row.check("HeadDots")
+	if d < 1 || o.Cols%d != 0 {
+		panic(fmt.Sprintf("kernel: HeadDots: heads of %d in rows of %d", d, o.Cols))
 	}
+	heads := o.Cols / d
+	checkLen("HeadDots", len(v), o.Cols)
+	checkLen("HeadDots: destination", len(dst), heads)
+	if f := x.set.dots; f != nil && o.Mode == BF16 && d%laneCols == 0 && heads > 0 {
+		a := ropeArgs{dst: ptr(dst), src: ptr(v), cos: ptr(row.B), heads: heads, vectors: d / laneCols}
+		f(hideRope(&a))
+		return
+	}
+	for h := range heads {
+		if o.Mode == F32 {
+			dst[h] = x.Dot(v[h*d:(h+1)*d], row.F[h*d:(h+1)*d])
+		} else {
+			dst[h] = x.dotBF16(v[h*d:(h+1)*d], row.B[h*d:(h+1)*d])
+		}
+	}
+}
+
+func (x *Exec) dotBF16(v []float32, b []uint16) float32 {
 	var lanes [16]float32
-	row := o.B[r*o.Stride:][:o.Cols]
-	whole := len(row) &^ 15
-	a := rowArgs{p0: ptr(v), p1: ptr(row), n: whole, lanes: &lanes}
+	whole := len(b) &^ 15
+	a := rowArgs{p0: ptr(v), p1: ptr(b), n: whole, lanes: &lanes}
 	if whole > 0 {
 		x.set.rows[opDotBF16](hide(&a))
 	}
-	for i, b := range row[whole:] {
-		lanes[i] = fma32(v[whole+i], F32FromBF16(b), lanes[i])
+	for i, w := range b[whole:] {
+		lanes[i] = fma32(v[whole+i], F32FromBF16(w), lanes[i])
 	}
 	return addTree16(&lanes)
 }

@@ -173,23 +173,25 @@ func TestPutAndTranspose(t *testing.T) {
 	}
 }
 
-func TestDotOperand(t *testing.T) {
+func TestHeadDots(t *testing.T) {
 	ref := execFor(t, "portable", 1)
 	r := newRand(52)
 	for _, set := range availableSets() {
 		x := execFor(t, set, 1)
 		for _, mode := range []Mode{BF16, F32} {
 			for _, d := range []int{1, 16, 64, 100, 130} {
-				o, v := randOperand(r, mode, 3, d), randF32(r, d, 1)
-				got, want := x.DotOperand(v, o, 2), ref.DotOperand(v, o, 2)
-				wantBits(t, set, []float32{got}, []float32{want})
-				var exact float64
-				row := make([]float32, d)
+				const heads = 3
+				o, v := randOperand(r, mode, 3, heads*d), randF32(r, heads*d, 1)
+				got, want, exact := make([]float32, heads), make([]float32, heads), make([]float64, heads)
+				x.HeadDots(got, v, o, 2, d)
+				ref.HeadDots(want, v, o, 2, d)
+				wantBits(t, set, got, want)
+				row := make([]float32, heads*d)
 				o.row32(2, row)
 				for i := range row {
-					exact += float64(row[i]) * float64(v[i])
+					exact[i/d] += float64(row[i]) * float64(v[i])
 				}
-				wantNear(t, set, []float32{got}, []float64{exact}, 1e-5, 1)
+				wantNear(t, set, got, exact, 1e-5, 1)
 			}
 		}
 	}

@@ -711,6 +711,9 @@ func ropeF32x16(a *ropeArgs)
 func adamF32x16(a *adamArgs)
 
 //go:noescape
+func headDotsF32x16(a *ropeArgs)
+
+//go:noescape
 func rowWidenF32x16(a *rowArgs)
 
 //go:noescape
@@ -817,6 +820,9 @@ func ropeF32x8(a *ropeArgs)
 
 //go:noescape
 func adamF32x8(a *adamArgs)
+
+//go:noescape
+func headDotsF32x8(a *ropeArgs)
 
 //go:noescape
 func rowWidenF32x8(a *rowArgs)

@@ -121,3 +121,139 @@ func TestRowSpecials(t *testing.T) {
 		}
 	}
 }
+
+// TestRope compares with the rotation in float64 and the sets' bits with the
+// portable one's; turned back, a row is what it was.
+func TestRope(t *testing.T) {
+	ref := execFor(t, "portable", 1)
+	r := newRand(53)
+	for _, set := range availableSets() {
+		x := execFor(t, set, 1)
+		for _, s := range [][2]int{{1, 16}, {3, 32}, {2, 64}, {5, 4}, {2, 24}} {
+			heads, half := s[0], s[1]
+			src, cos, sin := randF32(r, 2*half*heads, 1), make([]float32, half), make([]float32, half)
+			exact := make([]float64, len(src))
+			for i := range half {
+				a := float64(i+1) * 0.37
+				cos[i], sin[i] = float32(math.Cos(a)), float32(math.Sin(a))
+				for h := range heads {
+					p, q := h*2*half+i, h*2*half+half+i
+					u, v := float64(src[p]), float64(src[q])
+					exact[p], exact[q] = u*math.Cos(a)-v*math.Sin(a), v*math.Cos(a)+u*math.Sin(a)
+				}
+			}
+			for _, mode := range []Mode{BF16, F32} {
+				got, want := NewOperand(mode, 2, len(src)), NewOperand(mode, 2, len(src))
+				x.Rope(got, 1, src, cos, sin, 1)
+				ref.Rope(want, 1, src, cos, sin, 1)
+				g, w := make([]float32, len(src)), make([]float32, len(src))
+				got.row32(1, g)
+				want.row32(1, w)
+				wantBits(t, fmt.Sprint(set, mode, s), g, w)
+				wantNear(t, fmt.Sprint(set, mode, s), g, exact, []float64{BF16: 8e-3, F32: 1e-6}[mode], 1)
+				if mode == F32 {
+					x.Rope(got, 1, got.F[got.Stride:], cos, sin, -1)
+					back := make([]float64, len(src))
+					for i, v := range src {
+						back[i] = float64(v)
+					}
+					wantNear(t, fmt.Sprint(set, " back ", s), got.F[got.Stride:], back, 1e-6, 1)
+				}
+			}
+		}
+	}
+}
+
+// TestFlatRows: a matrix without gaps is walked as long rows, one with gaps is
+// not, and both give the same numbers.
+func TestFlatRows(t *testing.T) {
+	r := newRand(54)
+	for _, set := range availableSets() {
+		x := execFor(t, set, 2)
+		for _, mode := range []Mode{BF16, F32} {
+			const rows, c = 1500, 14
+			src := randF32(r, rows*c, 1)
+			tight, wide := NewOperand(mode, rows, c), NewOperand(mode, rows, c+2)
+			wide.Cols = c
+			x.Round(tight, src, c)
+			x.Round(wide, src, c)
+			got, want, row := make([]float32, rows*c), make([]float32, rows*c), make([]float32, c)
+			x.Widen(got, tight)
+			x.Widen(want, wide)
+			wantBits(t, fmt.Sprint(set, mode), got, want)
+			scaled := append([]float32(nil), src...)
+			x.ScaleRound(tight, scaled, 0.37)
+			for i, v := range src {
+				if w := mul32(v, 0.37); scaled[i] != w {
+					t.Fatalf("%s: value %d is %v, want %v", set, i, scaled[i], w)
+				}
+			}
+			for i := range rows {
+				wide.row32(i, row)
+				for k, v := range row {
+					if w := src[i*c+k]; mode == F32 && v != w || mode == BF16 && v != F32FromBF16(BF16FromF32(w)) {
+						t.Fatalf("%s %v: row %d, value %d is %v, of %v", set, mode, i, k, v, w)
+					}
+				}
+				tight.row32(i, row)
+				for k, v := range row {
+					if w := scaled[i*c+k]; mode == BF16 && v != F32FromBF16(BF16FromF32(w)) || mode == F32 && v != w {
+						t.Fatalf("%s %v: scaled row %d, value %d is %v, of %v", set, mode, i, k, v, w)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestAdamWBits: every set's update has the reference's bits, at any length.
+func TestAdamWBits(t *testing.T) {
+	r := newRand(55)
+	k := AdamW{Decay: 0.9999, OneMinusBeta1: 0.1, Beta2: 0.999, OneMinusBeta2: 0.001, RootBias2: 0.0316, Eps: 1e-8, NegStep: -1e-3}
+	for _, set := range availableSets() {
+		x := execFor(t, set, 1)
+		for _, n := range []int{1, 16, 33, 1000} {
+			var s, w [4][]float32
+			for i := range s {
+				s[i] = randF32(r, n, 1e-3)
+				if i == 2 {
+					for j := range s[i] {
+						s[i][j] = float32(math.Abs(float64(s[i][j])))
+					}
+				}
+				w[i] = append([]float32(nil), s[i]...)
+			}
+			s[3][0], w[3][0], s[2][0], w[2][0] = 0x1p-75, 0x1p-75, 0, 0 // a subnormal second moment
+			x.AdamW(s[0], s[1], s[2], s[3], k)
+			k.update(w[0], w[1], w[2], w[3])
+			for i := range 3 {
+				wantBits(t, fmt.Sprint(set, n, i), s[i], w[i])
+			}
+		}
+	}
+}
+
+// TestExpScale compares the fused gradient with its steps.
+func TestExpScale(t *testing.T) {
+	r := newRand(56)
+	for _, set := range availableSets() {
+		x := execFor(t, set, 1)
+		for _, n := range []int{1, 64, 1003} {
+			src := randF32(r, n, 8)
+			want := make([]float32, n)
+			x.ExpSub(want, src, 3.5)
+			x.Scale(want, -0.01)
+			o := NewOperand(F32, 1, n)
+			x.ExpScale(o, 0, src, 3.5, -0.01)
+			wantBits(t, set, o.F[:n], want)
+			b, rounded := NewOperand(BF16, 1, n), NewOperand(BF16, 1, n)
+			x.ExpScale(b, 0, src, 3.5, -0.01)
+			x.Round(rounded, want, n)
+			for i := range n {
+				if b.B[i] != rounded.B[i] {
+					t.Fatalf("%s: value %d is %04x, want %04x", set, i, b.B[i], rounded.B[i])
+				}
+			}
+		}
+	}
+}

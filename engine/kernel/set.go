@@ -23,6 +23,7 @@ type set struct {
 
 	rope [2]func(*ropeArgs) // by mode of dst; vectors of 16, or nil
 	adam func(*adamArgs)    // n a multiple of 16
+	dots func(*ropeArgs)    // HeadDots for vectors of 16, or nil; cos is the bf16 row
 }
 
 // entry is a set and what it needs of the CPU ("" when there).

@@ -119,3 +119,45 @@ func (i rowISA) widen(a *asm) {
 	a.f("JNZ %s", loop)
 	a.end()
 }
+
+// headDots sums src times bf16 cos over each head of vectors x 16 values, one
+// f32 at dst a head: 16 lanes, then the package's tree.
+func (i rowISA) headDots(a *asm) {
+	a.begin("headDots"+i.name, "ropeArgs", true)
+	for _, p := range []struct {
+		off int
+		reg string
+	}{{ropeDst, "DI"}, {ropeSrc, "BX"}, {ropeCos, "R8"}, {ropeHeads, "CX"}, {ropeVectors, "DX"}} {
+		a.f("MOVQ %d(AX), %s", p.off, p.reg)
+	}
+	head, vec := a.newLabel("head"), a.newLabel("vector")
+	sum, x := reg(vX), reg(vN)
+	a.label(head)
+	i.op(a, i.logic("VPXOR"), sum, sum, sum)
+	a.f("MOVQ DX, SI")
+	a.label(vec)
+	for h := range i.halves {
+		a.f("VPMOVZXWD %d(R8), %s", 16*h, i.at(x, h))
+	}
+	i.shift(a, "VPSLLD", 16, x, x)
+	i.op(a, "VFMADD231PS", mem("BX"), x, sum)
+	a.f("ADDQ $64, BX")
+	a.f("ADDQ $32, R8")
+	a.f("DECQ SI")
+	a.f("JNZ %s", vec)
+	if i.halves == 1 {
+		a.f("VEXTRACTF64X4 $1, Z0, Y1")
+	}
+	a.f("VADDPS Y1, Y0, Y0")
+	a.f("VEXTRACTF128 $1, Y0, X1")
+	a.f("VADDPS X1, X0, X0")
+	a.f("VPERMILPS $0x0e, X0, X1")
+	a.f("VADDPS X1, X0, X0")
+	a.f("VPERMILPS $0x01, X0, X1")
+	a.f("VADDSS X1, X0, X0")
+	a.f("VMOVSS X0, (DI)")
+	a.f("ADDQ $4, DI")
+	a.f("DECQ CX")
+	a.f("JNZ %s", head)
+	a.end()
+}
