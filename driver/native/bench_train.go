@@ -56,7 +56,7 @@ func (n *Native) BenchTrain(ctx context.Context, b TrainBench) (TrainBenchResult
 	for _, p := range ad.Params() {
 		tensors = append(tensors, optim.Tensor{Name: p.Name, Value: p.Value, Grad: p.Grad})
 	}
-	opt := optim.NewAdamW(tensors, optim.DefaultAdamW(), n.x.Run)
+	opt := optim.NewAdamW(tensors, optim.DefaultAdamW(), n.x)
 	r := TrainBenchResult{Kernels: n.Kernels(), Threads: n.Threads(), Shape: map[string]float64{
 		"batch": float64(b.Batch), "seq": float64(b.Seq), "rank": float64(b.Rank), "steps": float64(b.Steps)}}
 	logps := make([]float32, len(targets))

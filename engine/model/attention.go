@@ -77,15 +77,15 @@ func (a *blockArena) add(pl *planner, use string) {
 }
 
 // attend computes causal grouped-query attention for every row and head:
-// dst [N, H*D] = softmax(q kᵀ / sqrt(D)) v over each row's own sequence.
-func (p *Pass) attend(ly int, a *activations, dst []float32) {
+// a.att [N, H*D] = softmax(q kᵀ / sqrt(D)) v over each row's own sequence.
+func (p *Pass) attend(ly int, a *activations) {
 	p.placeKeys(ly, a)
 	p.planTasks()
-	p.parallel(len(p.att.tasks), p.tasks.attend, job{a: a, v: dst})
+	p.parallel(len(p.att.tasks), p.tasks.attend, job{a: a})
 }
 
 func (p *Pass) attendTask(t, worker int) {
-	p.attendRows(&p.att.tasks[t], p.job.a, p.job.v, &p.att.workers[worker])
+	p.attendRows(&p.att.tasks[t], p.job.a, &p.att.workers[worker])
 }
 
 // placeKeys writes the rows' keys and values into their blocks.
@@ -156,7 +156,7 @@ func (p *Pass) planTasks() {
 //
 //	m' = max(m, max s);  w = exp(s - m');  f = exp(m - m')
 //	l' = l f + Σ w;      o' = o f + bf16(w) v
-func (p *Pass) attendRows(t *attentionTask, a *activations, dst []float32, w *attentionTiles) {
+func (p *Pass) attendRows(t *attentionTask, a *activations, w *attentionTiles) {
 	cfg, x := &p.m.cfg, p.m.x
 	d, heads := cfg.HeadDim, cfg.Heads
 	kvIndex := t.seg*cfg.KVHeads + t.head/(heads/cfg.KVHeads)
@@ -174,11 +174,10 @@ func (p *Pass) attendRows(t *attentionTask, a *activations, dst []float32, w *at
 	}
 	for i := range t.rows {
 		row := t.row + i
-		o := dst[row*heads*d+t.head*d:][:d]
-		copy(o, out[i*d:(i+1)*d])
-		x.Scale(o, 1/w.l[i])
+		x.Scale(out[i*d:(i+1)*d], 1/w.l[i])
 		a.smax[row*heads+t.head], a.ssum[row*heads+t.head] = w.m[i], w.l[i]
 	}
+	x.RoundRows(headRows(a.att, t.row, t.rows, t.head*d, d), out, d)
 }
 
 // softmaxBlock turns one block of scores into weights and rescales what the
@@ -190,22 +189,15 @@ func (p *Pass) softmaxBlock(t *attentionTask, b int, scale float32, out []float3
 	copy(before, w.m[:n])
 	x.SoftmaxBlock(w.p.Slice(0, n), w.scores, n, seen, scale, w.m[:n], w.sum[:n])
 	for i := range n {
-		if before[i] -= w.m[i]; before[i] == 0 {
-			w.l[i] += w.sum[i]
-			continue
-		}
-		before[i] = expOne(x, before[i])
-		w.l[i] = float32(w.l[i]*before[i]) + w.sum[i]
-		x.Scale(out[i*d:(i+1)*d], before[i])
+		before[i] -= w.m[i]
 	}
-}
-
-// expOne is the kernels' exp of one value.
-func expOne(x *kernel.Exec, v float32) float32 {
-	var b [1]float32
-	b[0] = v
-	x.Exp(b[:], b[:])
-	return b[0]
+	x.Exp(before, before) // of 0 it is exactly 1
+	for i, f := range before {
+		w.l[i] = float32(w.l[i]*f) + w.sum[i]
+		if f != 1 {
+			x.Scale(out[i*d:(i+1)*d], f)
+		}
+	}
 }
 
 // headRows views columns col..col+d of some rows as an operand of their own.

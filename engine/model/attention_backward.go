@@ -9,7 +9,6 @@ type backwardTiles struct {
 	s, dp  []float32      // [64, 64]
 	ds     kernel.Operand // [64, 64] rounded gradient of the scores
 	t      kernel.Operand // [64, 64] a transposed tile
-	do     kernel.Operand // [64, D] rounded gradient of the result
 	qRows  kernel.Block   // [64, D] a chunk of queries, by position
 	doRows kernel.Block   // [64, D] the gradient of the result, by position
 	kRows  kernel.Block   // [64, D] a block of keys, by position
@@ -28,7 +27,6 @@ func planBackwardTiles(pl *planner, use string, d int) backwardTiles {
 	b := backwardTiles{
 		s: pl.f32(use, chunkRows*BlockLen), dp: pl.f32(use, chunkRows*BlockLen),
 		ds: pl.operand(use, chunkRows, BlockLen), t: pl.operand(use, BlockLen, chunkRows),
-		do:    pl.operand(use, chunkRows, d),
 		qRows: byPos(), doRows: byPos(), kRows: byPos(), kCols: byPos(), vCols: byPos(),
 		dk: pl.f32(use, BlockLen*d), dv: pl.f32(use, BlockLen*d),
 		m: pl.f32(use, chunkRows), inv: pl.f32(use, chunkRows), delta: pl.f32(use, chunkRows),
@@ -43,9 +41,24 @@ func planBackwardTiles(pl *planner, use string, d int) backwardTiles {
 // its segments, their key blocks, its query heads, and for each block the
 // segment's queries, follow in order, so that every sum has a fixed order.
 func (p *Pass) attendBackward(a *activations, datt []float32) {
-	kv := p.m.cfg.KVHeads
-	clear(p.bwd.dq)
-	p.parallel(len(p.segs)*kv, p.tasks.attendBack, job{a: a, v: datt})
+	cfg := &p.m.cfg
+	do := reshape(p.bwd.dy, p.n, cfg.Heads*cfg.HeadDim) // datt rounded
+	j := job{a: a, v: datt, o: do}
+	p.parallel((p.n+taskRows-1)/taskRows, p.tasks.delta, j)
+	p.parallel(len(p.segs)*cfg.KVHeads, p.tasks.attendBack, j)
+}
+
+// deltaTask prepares some rows for all tiles: it rounds their gradient, sets
+// delta = Σ_d do o of each head, and clears dq.
+func (p *Pass) deltaTask(t, _ int) {
+	j, cfg, x := &p.job, &p.m.cfg, p.m.x
+	wide, heads := cfg.Heads*cfg.HeadDim, cfg.Heads
+	lo, hi := t*taskRows, min((t+1)*taskRows, p.n)
+	x.RoundRows(j.o.Slice(lo, hi), j.v[lo*wide:hi*wide], wide)
+	for i := lo; i < hi; i++ {
+		x.HeadDots(p.bwd.delta[i*heads:(i+1)*heads], j.v[i*wide:(i+1)*wide], j.a.att, i, cfg.HeadDim)
+	}
+	clear(p.bwd.dq[lo*wide : hi*wide])
 }
 
 // attendBackTask takes the tree whose root is its segment; where that is no
@@ -55,14 +68,15 @@ func (p *Pass) attendBackTask(t, worker int) {
 	root := t / kv
 	for s := root; s < len(p.segs); s++ {
 		if p.branches[s].root == root {
-			p.attendBackwardHead(p.job.a, p.job.v, s, t%kv, &p.att.bwd[worker])
+			p.attendBackwardHead(p.job.a, p.job.o, s, t%kv, &p.att.bwd[worker])
 		}
 	}
 }
 
 // attendBackwardHead adds the share of one segment's queries: to dq of its own
-// rows, and to dk and dv of every row of its sequence.
-func (p *Pass) attendBackwardHead(a *activations, datt []float32, s, kvHead int, w *backwardTiles) {
+// rows, and to dk and dv of every row of its sequence. do [N, H*D] is the rounded
+// gradient of the result.
+func (p *Pass) attendBackwardHead(a *activations, do kernel.Operand, s, kvHead int, w *backwardTiles) {
 	cfg, seg, row := &p.m.cfg, &p.segs[s], p.branches[s].row
 	group, end := cfg.Heads/cfg.KVHeads, seg.Start+len(seg.IDs)
 	for b := 0; b*BlockLen < end; b++ {
@@ -75,7 +89,7 @@ func (p *Pass) attendBackwardHead(a *activations, datt []float32, s, kvHead int,
 			// Earlier queries see nothing of this block. Chunks end at multiples of chunkRows.
 			for q := max(lo, seg.Start); q < end; q += chunkRows - q%chunkRows {
 				rows := min(chunkRows-q%chunkRows, end-q)
-				p.tileBackward(a, datt, w, tile{head: kvHead*group + g, row: row + q - seg.Start, rows: rows, pos: q, block: b})
+				p.tileBackward(a, do, w, tile{head: kvHead*group + g, row: row + q - seg.Start, rows: rows, pos: q, block: b})
 			}
 		}
 		p.eachSpan(s, lo, hi, func(r span) { p.keyGradients(w, r, r.pos >= seg.Start, kvHead) })
@@ -130,16 +144,22 @@ func (p *Pass) loadKeyRows(a *activations, w *backwardTiles, r span, kvHead int)
 //	dv += pᵀ do;  dk += dsᵀ q;  dq += ds k
 //
 // (Dao et al. 2022, arXiv 2205.14135, algorithm 4.)
-func (p *Pass) tileBackward(a *activations, datt []float32, w *backwardTiles, t tile) {
+func (p *Pass) tileBackward(a *activations, do kernel.Operand, w *backwardTiles, t tile) {
 	cfg, x := &p.m.cfg, p.m.x
 	d, heads := cfg.HeadDim, cfg.Heads
 	q := headRows(a.q, t.row, t.rows, t.head*d, d)
-	p.loadQueryTiles(a, datt, w, t, q)
-	x.MulBlock(w.s, BlockLen, q, w.kCols, false)                      // scores = q kᵀ
-	x.MulBlock(w.dp, BlockLen, w.do.Slice(0, t.rows), w.vCols, false) // out += w v: dp = do vᵀ
+	do = headRows(do, t.row, t.rows, t.head*d, d)
+	if t.rows < BlockLen {
+		clearBlock(w.qRows)
+		clearBlock(w.doRows)
+	}
+	x.PutRows(w.qRows, 0, q)
+	x.PutRows(w.doRows, 0, do)
+	x.MulBlock(w.s, BlockLen, q, w.kCols, false)   // scores = q kᵀ
+	x.MulBlock(w.dp, BlockLen, do, w.vCols, false) // out += w v: dp = do vᵀ
 	for i := range t.rows {
 		at := (t.row+i)*heads + t.head
-		w.m[i], w.inv[i] = a.smax[at], 1/a.ssum[at]
+		w.m[i], w.inv[i], w.delta[i] = a.smax[at], 1/a.ssum[at], p.bwd.delta[at]
 	}
 	// s becomes the weights p, dp becomes ds.
 	x.SoftmaxBlockBackward(w.s, w.dp, t.rows, t.pos+1-t.block*BlockLen, attentionScale(d), w.m[:t.rows], w.inv[:t.rows], w.delta[:t.rows])
@@ -158,21 +178,4 @@ func (p *Pass) tileBackward(a *activations, datt []float32, w *backwardTiles, t 
 	x.RoundRows(ds, w.dp, BlockLen)
 	dq := p.bwd.dq[t.row*heads*d+t.head*d:]
 	x.MulBlock(dq, heads*d, ds, w.kRows, true) // scores = q kᵀ: dq += ds k
-}
-
-// loadQueryTiles lays out a chunk's queries and gradients and computes delta.
-func (p *Pass) loadQueryTiles(a *activations, datt []float32, w *backwardTiles, t tile, q kernel.Operand) {
-	x, d, wide := p.m.x, p.m.cfg.HeadDim, p.m.cfg.Heads*p.m.cfg.HeadDim
-	do := w.do.Slice(0, t.rows)
-	x.RoundRows(do, datt[t.row*wide+t.head*d:], wide)
-	if t.rows < BlockLen {
-		clearBlock(w.qRows)
-		clearBlock(w.doRows)
-	}
-	x.PutRows(w.qRows, 0, q)
-	x.PutRows(w.doRows, 0, do)
-	o := headRows(a.att, t.row, t.rows, t.head*d, d)
-	for i := range t.rows {
-		w.delta[i] = x.DotOperand(datt[(t.row+i)*wide+t.head*d:][:d], o, i)
-	}
 }

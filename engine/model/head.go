@@ -130,11 +130,18 @@ func (p *Pass) logpTask(i, _ int) {
 // dlogitTask turns one row of logits into their gradient.
 func (p *Pass) dlogitTask(i, _ int) {
 	h, x, v := &p.head, p.m.x, p.m.cfg.Vocab
-	row, dlogp := h.logits[i*v:(i+1)*v], p.job.w[i]
-	x.ExpSub(row, row, h.lse[i])
-	x.Scale(row, -dlogp)
-	row[p.job.chunk[i].ID] += dlogp
-	x.RoundRows(h.dlog.Slice(i, i+1), row, v)
+	row, dlogp, id := h.logits[i*v:(i+1)*v], p.job.w[i], int(p.job.chunk[i].ID)
+	x.ExpScale(h.dlog, i, row, h.lse[i], -dlogp)
+	one := row[id : id+1] // the target's own, with [v = id]
+	x.ExpSub(one, one, h.lse[i])
+	x.Scale(one, -dlogp)
+	one[0] += dlogp
+	at := h.dlog.Slice(i, i+1)
+	if at.Mode == kernel.F32 {
+		at.F[id] = one[0]
+	} else {
+		at.B[id] = kernel.BF16FromF32(one[0])
+	}
 }
 
 // chunkBackward adds to p.bwd.dx. With logp = logit[id] - log Σ exp(logit):

@@ -1,5 +1,7 @@
 package model
 
+import "dlm/engine/kernel"
+
 // Forward runs the segments' tokens through every layer. Rows of all segments
 // stand one after the other; nothing is padded. Keys and values of segments with
 // a cache are written into it; its owner counts them after the pass.
@@ -28,28 +30,13 @@ func (p *Pass) embedTask(i, _ int) {
 	p.m.embed.RowF32(int(seg.IDs[r.pos-seg.Start]), p.hid[i*c:(i+1)*c])
 }
 
-// turnTask turns one row of q and k by its position, back in the backward pass.
-func (p *Pass) turnTask(i, _ int) {
-	j, cfg := &p.job, &p.m.cfg
-	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
-	q, k, pos := j.v[i*qDim:(i+1)*qDim], j.w[i*kvDim:(i+1)*kvDim], p.rows[i].pos
-	if j.backward {
-		p.m.rope.backward(q, pos)
-		p.m.rope.backward(k, pos)
-		return
-	}
-	p.m.rope.forward(q, pos)
-	p.m.rope.forward(k, pos)
-}
-
 // attentionForward: x2 = x + o_proj(attention(norm(x))), from p.hid into p.hid.
 func (p *Pass) attentionForward(ly int, a *activations) {
 	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
 	c, n := cfg.Hidden, p.n
 	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
-	copy(a.x[:n*c], p.hid)
 	n1 := a.n1.Slice(0, n)
-	x.RMSNorm(n1, a.rstd1, a.x, l.attnNorm, cfg.NormEps, n, c)
+	x.RMSNormKeep(n1, a.rstd1, a.x, p.hid, l.attnNorm, cfg.NormEps, n, c)
 
 	q32, k32, v32 := p.fwd.wide[:n*qDim], p.fwd.k[:n*kvDim], p.fwd.v[:n*kvDim]
 	if cfg.QKNorm {
@@ -59,15 +46,12 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	} else {
 		p.linearForward(ly, n1, a, false, output{QProj, q32}, output{KProj, k32}, output{VProj, v32})
 	}
-	p.parallel(n, p.tasks.turn, job{v: q32, w: k32})
-	x.Round(a.q.Slice(0, n), q32, qDim)
-	x.Round(a.k.Slice(0, n), k32, kvDim)
+	p.turn(a.q.Slice(0, n), q32, 1)
+	p.turn(a.k.Slice(0, n), k32, 1)
 	x.Round(a.v.Slice(0, n), v32, kvDim)
 
-	p.attend(ly, a, p.fwd.att[:n*qDim])
-	att := a.att.Slice(0, n)
-	x.Round(att, p.fwd.att, qDim)
-	p.linearForward(ly, att, a, true, output{OProj, p.hid[:n*c]}) // the residual is the accumulator
+	p.attend(ly, a)
+	p.linearForward(ly, a.att.Slice(0, n), a, true, output{OProj, p.hid[:n*c]}) // the residual is the accumulator
 }
 
 // attentionBackward: p.bwd.dx [N, C] is the gradient of x2 on entry and of x on
@@ -81,7 +65,6 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 	datt := b.dwide[:n*qDim]
 	p.linearBackward(ly, OProj, datt, dy, a.att.Slice(0, n), a, false) // linearForward(OProj, hid, att)
 	p.attendBackward(a, datt)                                          // attend(q, k, v)
-	p.parallel(n, p.tasks.turn, job{v: b.dq, w: b.dk, backward: true}) // turn(q32, k32)
 	var dn []float32
 	if ly > 0 {
 		dn = b.dnorm[:n*c]
@@ -94,12 +77,19 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 	}{{QProj, b.dq, qDim}, {KProj, b.dk, kvDim}, {VProj, b.dv, kvDim}} {
 		dy := reshape(b.dy, n, g.out)
 		switch {
-		case cfg.QKNorm && g.mod == QProj: // headNormForward(q32, qr, q0); datt is used up
-			g.d = p.headNormBackward(b.dwide[:n*qDim], g.d, a.q0, l.qNorm, a.qr)
-		case cfg.QKNorm && g.mod == KProj: // headNormForward(k32, kr, k0)
-			g.d = p.headNormBackward(b.dwide[:n*kvDim], g.d, a.k0, l.kNorm, a.kr)
+		case g.mod == VProj:
+			x.Round(dy, g.d, g.out)
+		case !cfg.QKNorm:
+			p.turn(dy, g.d, -1) // turn(q, q32), turn(k, k32)
+		default:
+			norm, before, rstd := l.qNorm, a.q0, a.qr
+			if g.mod == KProj {
+				norm, before, rstd = l.kNorm, a.k0, a.kr
+			}
+			p.turn(kernel.Operand{Mode: kernel.F32, Rows: n, Cols: g.out, Stride: g.out, F: g.d}, g.d, -1)
+			d := p.headNormBackward(b.dwide[:n*g.out], g.d, before, norm, rstd) // headNormForward(q32, qr, q0), datt is used up; or of k
+			x.Round(dy, d, g.out)
 		}
-		x.Round(dy, g.d, g.out)
 		p.linearBackward(ly, g.mod, dn, dy, n1, a, g.mod != QProj) // linearForward(Q, K, V, n1)
 	}
 	if ly > 0 { // RMSNorm(n1, x); the residual's own gradient stays in dx
@@ -118,9 +108,8 @@ func (p *Pass) mlpForward(ly int, a *activations) {
 func (p *Pass) gatedForward(ly int, a *activations) {
 	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
 	c, f, n := cfg.Hidden, cfg.FFN, p.n
-	copy(a.x2[:n*c], p.hid)
 	n2 := a.n2.Slice(0, n)
-	x.RMSNorm(n2, a.rstd2, a.x2, l.mlpNorm, cfg.NormEps, n, c)
+	x.RMSNormKeep(n2, a.rstd2, a.x2, p.hid, l.mlpNorm, cfg.NormEps, n, c)
 	p.linearForward(ly, n2, a, false, output{GateProj, a.gate[:n*f]}, output{UpProj, a.up[:n*f]})
 	x.SwiGLU(a.act.Slice(0, n), a.gate, a.up, n, f)
 }

@@ -45,8 +45,7 @@ func (p *Pass) lowRank(r run, lo *LoRA, ly int, mod Module, xo kernel.Operand, a
 	if p.train && lo.Dropout > 0 {
 		h32 := p.fwd.h32[:(r.hi-r.lo)*lo.Rank]
 		x.MatMul(h32, lo.Rank, p.dropped(xo, r, lo, ly, mod), lo.A, false)
-		p.scaleRows(h32, lo.Scale)
-		x.Round(h, h32, lo.Rank)
+		x.ScaleRound(h, h32, lo.Scale)
 		low.A = nil
 	}
 	return low
@@ -71,19 +70,18 @@ func (p *Pass) linearBackward(ly int, mod Module, dx []float32, dy, xo kernel.Op
 		dh32 := p.bwd.dh32[:rows*rank]
 		if lo.GradBT != nil { // LowRank H Bᵀ: dBᵀ += hᵀ dy
 			h32 := p.bwd.h32[:rows*rank]
-			p.widen(h32, a.hidden(mod, rank, r.lo, r.hi))
+			x.Widen(h32, a.hidden(mod, rank, r.lo, r.hi))
 			x.OuterAccum(lo.GradBT, lin.out, h32, rank, rank, dyr)
 		}
 		x.MatMulT(dh32, rank, dyr, lo.B, 0, lin.out, false) // the same: dh = dy B
-		p.scaleRows(dh32, lo.Scale)                         // LowRank Scale
-		if lo.GradA != nil {                                // LowRank x Aᵀ: dA += dhᵀ x
+		dh := resize(p.bwd.dh, rows, rank)
+		x.ScaleRound(dh, dh32, lo.Scale) // LowRank Scale
+		if lo.GradA != nil {             // LowRank x Aᵀ: dA += dhᵀ x
 			x.OuterAccum(lo.GradA, lin.in, dh32, rank, rank, p.dropped(xo, r, lo, ly, mod))
 		}
 		if dx == nil {
 			continue
 		}
-		dh := resize(p.bwd.dh, rows, rank)
-		x.Round(dh, dh32, rank)
 		p.inputGradient(ly, mod, dx[r.lo*lin.in:r.hi*lin.in], dh, r, lo, lin.in)
 	}
 }
@@ -138,35 +136,4 @@ func resize(o kernel.Operand, rows, cols int) kernel.Operand {
 func reshape(o kernel.Operand, rows, cols int) kernel.Operand {
 	o.Rows, o.Cols, o.Stride = rows, cols, cols+cols&1
 	return o
-}
-
-const scaleChunk = 4096
-
-// scaleRows multiplies v by s.
-func (p *Pass) scaleRows(v []float32, s float32) {
-	if s != 1 {
-		p.parallel((len(v)+scaleChunk-1)/scaleChunk, p.tasks.scale, job{v: v, s: s})
-	}
-}
-
-func (p *Pass) scaleTask(t, _ int) {
-	v := p.job.v
-	p.m.x.Scale(v[t*scaleChunk:min(len(v), (t+1)*scaleChunk)], p.job.s)
-}
-
-// widen turns an operand into f32, dst [Rows, Cols] without gaps.
-func (p *Pass) widen(dst []float32, o kernel.Operand) {
-	p.parallel(o.Rows, p.tasks.widen, job{v: dst, o: o})
-}
-
-func (p *Pass) widenTask(i, _ int) {
-	o := &p.job.o
-	d := p.job.v[i*o.Cols : (i+1)*o.Cols]
-	if o.Mode == kernel.F32 {
-		copy(d, o.F[i*o.Stride:])
-		return
-	}
-	for c, b := range o.B[i*o.Stride : i*o.Stride+o.Cols] {
-		d[c] = kernel.F32FromBF16(b)
-	}
 }

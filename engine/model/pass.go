@@ -73,7 +73,6 @@ type activations struct {
 type forwardScratch struct {
 	wide []float32      // [N, max(H*D, F)]
 	k, v []float32      // [N, K*D]
-	att  []float32      // [N, H*D]
 	h32  []float32      // [N, R]
 	drop kernel.Operand // [N, max in], x after dropout
 }
@@ -84,6 +83,7 @@ type backwardScratch struct {
 	dnorm      []float32      // [N, C]
 	dwide      []float32      // [N, max(H*D, F)]
 	dq, dk, dv []float32      // [N, H*D], [N, K*D], [N, K*D]
+	delta      []float32      // [N, H] Σ_d of attention's result times its gradient
 	dy         kernel.Operand // [N, max out] rounded gradient of a projection's result
 	dy2        kernel.Operand // [N, F]
 	h32        []float32      // [N, R]
@@ -170,13 +170,13 @@ func (p *Pass) plan(pl *planner, c weights.Config, n, rank int, train bool, thre
 	}
 	p.fwd = forwardScratch{
 		wide: pl.f32(s, n*wide), k: pl.f32(s, n*kvDim), v: pl.f32(s, n*kvDim),
-		att: pl.f32(s, n*qDim), h32: pl.f32(s, n*rank),
+		h32: pl.f32(s, n*rank),
 	}
 	if train {
 		p.fwd.drop = pl.operand(s, n, max(wide, c.Hidden))
 		p.bwd = backwardScratch{
 			dx: pl.f32(s, n*c.Hidden), dnorm: pl.f32(s, n*c.Hidden), dwide: pl.f32(s, n*wide),
-			dq: pl.f32(s, n*qDim), dk: pl.f32(s, n*kvDim), dv: pl.f32(s, n*kvDim),
+			dq: pl.f32(s, n*qDim), dk: pl.f32(s, n*kvDim), dv: pl.f32(s, n*kvDim), delta: pl.f32(s, n*c.Heads),
 			dy: pl.operand(s, n, max(wide, c.Hidden)), dy2: pl.operand(s, n, c.FFN),
 			h32: pl.f32(s, n*rank), dh32: pl.f32(s, n*rank), dh: pl.operand(s, n, rank),
 			din: pl.f32(s, n*max(wide, c.Hidden)),

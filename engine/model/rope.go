@@ -3,6 +3,7 @@ package model
 import (
 	"math"
 
+	"dlm/engine/kernel"
 	"dlm/engine/weights"
 )
 
@@ -68,26 +69,28 @@ func (r *rope) grow(n int) {
 	r.cos, r.sin = cos, sin
 }
 
-// forward turns every head of one row in place: v [heads * D].
+// angles returns the cosines and sines of a position, [D/2] each.
+func (r *rope) angles(pos int) (cos, sin []float32) {
+	return r.cos[pos*r.half : (pos+1)*r.half], r.sin[pos*r.half : (pos+1)*r.half]
+}
+
+// taskRows is the number of rows that a task on rows takes: worth handing out.
+const taskRows = 16
+
+// turn turns every head of src [N, heads*D] by its row's position into dst,
+// rounded to its mode; an f32 dst may be src itself. Sign -1 turns gradients
+// back: the transpose of a rotation is the rotation by the opposite angle.
 //
 //	v1' = v1 cos - v2 sin;  v2' = v2 cos + v1 sin
-func (r *rope) forward(v []float32, pos int) { r.turn(v, pos, 1) }
+func (p *Pass) turn(dst kernel.Operand, src []float32, sign float32) {
+	p.parallel((dst.Rows+taskRows-1)/taskRows, p.tasks.turn, job{o: dst, v: src, s: sign})
+}
 
-// backward turns gradients back: the transpose of a rotation is the rotation by
-// the opposite angle.
-func (r *rope) backward(dv []float32, pos int) { r.turn(dv, pos, -1) }
-
-func (r *rope) turn(v []float32, pos int, sign float32) {
-	cos := r.cos[pos*r.half : (pos+1)*r.half]
-	sin := r.sin[pos*r.half : (pos+1)*r.half]
-	for h := 0; h < len(v); h += 2 * r.half {
-		a, b := v[h:h+r.half], v[h+r.half:h+2*r.half]
-		for i, c := range cos {
-			s := sign * sin[i]
-			x, y := a[i], b[i]
-			// The conversions forbid fusing, so that every platform gives the same bits.
-			a[i] = float32(x*c) - float32(y*s)
-			b[i] = float32(y*c) + float32(x*s)
-		}
+func (p *Pass) turnTask(t, _ int) {
+	j := &p.job
+	wide := j.o.Cols
+	for i := t * taskRows; i < min((t+1)*taskRows, j.o.Rows); i++ {
+		cos, sin := p.m.rope.angles(p.rows[i].pos)
+		p.m.x.Rope(j.o, i, j.v[i*wide:(i+1)*wide], cos, sin, j.s)
 	}
 }

@@ -8,31 +8,30 @@ import "dlm/engine/kernel"
 
 // job holds the arguments of the task that runs.
 type job struct {
-	a        *activations
-	lo       *LoRA
-	r        run
-	ly       int
-	mod      Module
-	in       int
-	v, w     []float32 // what is written; what is read beside it
-	s        float32
-	o, o2    kernel.Operand
-	chunk    []Target
-	backward bool
+	a     *activations
+	lo    *LoRA
+	r     run
+	ly    int
+	mod   Module
+	in    int
+	v, w  []float32 // what is written; what is read beside it
+	s     float32
+	o, o2 kernel.Operand
+	chunk []Target
 }
 
 // taskFuncs are the bound methods.
 type taskFuncs struct {
-	embed, turn, scale, widen, drop, dropGrad func(task, worker int)
-	place, attend, attendBack                 func(task, worker int)
-	logp, dlogit                              func(task, worker int)
+	embed, turn, drop, dropGrad      func(task, worker int)
+	place, attend, delta, attendBack func(task, worker int)
+	logp, dlogit                     func(task, worker int)
 }
 
 func (p *Pass) bindTasks() {
 	p.tasks = taskFuncs{
-		embed: p.embedTask, turn: p.turnTask, scale: p.scaleTask, widen: p.widenTask,
+		embed: p.embedTask, turn: p.turnTask,
 		drop: p.dropTask, dropGrad: p.dropGradTask,
-		place: p.placeTask, attend: p.attendTask, attendBack: p.attendBackTask,
+		place: p.placeTask, attend: p.attendTask, delta: p.deltaTask, attendBack: p.attendBackTask,
 		logp: p.logpTask, dlogit: p.dlogitTask,
 	}
 }

@@ -3,6 +3,8 @@ package optim
 import (
 	"fmt"
 	"math"
+
+	"dlm/engine/kernel"
 )
 
 // AdamWConfig holds AdamW's constants.
@@ -34,24 +36,15 @@ type AdamW struct {
 	m, v    [][]float32 // moments, like tensors[i].Value
 	step    int
 
-	run  Runner
-	k    scalars
+	x    *kernel.Exec
+	k    kernel.AdamW
 	task func(task, worker int) // bound once: an update allocates nothing
 }
 
-// scalars are the constants of one update, rounded to float32 where PyTorch
-// hands them to a float32 operation.
-type scalars struct {
-	decay, oneMinusBeta1, beta2, oneMinusBeta2 float32
-	rootBias2, eps, negStep                    float32
-}
-
-// NewAdamW makes an optimiser for tensors with zero moments. run may be nil.
-func NewAdamW(tensors []Tensor, cfg AdamWConfig, run Runner) *AdamW {
-	if run == nil {
-		run = Serial
-	}
-	o := &AdamW{cfg: cfg, tensors: tensors, run: run}
+// NewAdamW makes an optimiser for tensors with zero moments that updates them on
+// x.
+func NewAdamW(tensors []Tensor, cfg AdamWConfig, x *kernel.Exec) *AdamW {
+	o := &AdamW{cfg: cfg, tensors: tensors, x: x}
 	for _, t := range tensors {
 		if len(t.Value) != len(t.Grad) {
 			panic(fmt.Sprintf("optim: tensor %s has %d values and %d gradients", t.Name, len(t.Value), len(t.Grad)))
@@ -68,37 +61,21 @@ func (o *AdamW) Update(lr float64) {
 	o.step++
 	t := float64(o.step)
 	c := o.cfg
-	o.k = scalars{
-		decay:         float32(1 - lr*c.WeightDecay),
-		oneMinusBeta1: float32(1 - c.Beta1),
-		beta2:         float32(c.Beta2),
-		oneMinusBeta2: float32(1 - c.Beta2),
-		rootBias2:     float32(math.Sqrt(1 - math.Pow(c.Beta2, t))),
-		eps:           float32(c.Eps),
-		negStep:       float32(-(lr / (1 - math.Pow(c.Beta1, t)))),
+	o.k = kernel.AdamW{ // rounded where PyTorch hands them to a float32 operation
+		Decay:         float32(1 - lr*c.WeightDecay),
+		OneMinusBeta1: float32(1 - c.Beta1),
+		Beta2:         float32(c.Beta2),
+		OneMinusBeta2: float32(1 - c.Beta2),
+		RootBias2:     float32(math.Sqrt(1 - math.Pow(c.Beta2, t))),
+		Eps:           float32(c.Eps),
+		NegStep:       float32(-(lr / (1 - math.Pow(c.Beta1, t)))),
 	}
-	o.run(len(o.tensors), o.task)
+	o.x.Run(len(o.tensors), o.task)
 }
 
-// updateOne is the update of one tensor. The float32 conversions around products
-// forbid fused multiply-adds, which would give other bits on some CPUs.
+// updateOne is the update of one tensor.
 func (o *AdamW) updateOne(i int) {
-	k := o.k
-	g := o.tensors[i].Grad
-	p, m, v := o.tensors[i].Value[:len(g)], o.m[i][:len(g)], o.v[i][:len(g)]
-	decays := o.cfg.WeightDecay != 0
-	for j, gj := range g {
-		pj := p[j]
-		if decays {
-			pj = float32(pj * k.decay)
-		}
-		mj := m[j] + float32(k.oneMinusBeta1*(gj-m[j]))
-		vj := float32(v[j]*k.beta2) + float32(float32(k.oneMinusBeta2*gj)*gj)
-		root := float32(math.Sqrt(float64(vj))) // correctly rounded: one SQRTSS
-		denom := root/k.rootBias2 + k.eps
-		p[j] = pj + float32(k.negStep*mj)/denom
-		m[j], v[j] = mj, vj
-	}
+	o.x.AdamW(o.tensors[i].Value, o.m[i], o.v[i], o.tensors[i].Grad, o.k)
 }
 
 // Steps returns the number of updates made.

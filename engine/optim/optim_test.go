@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"dlm/engine/kernel"
 )
 
 type golden struct {
@@ -53,7 +55,7 @@ func TestAdamWAgainstTorch(t *testing.T) {
 			}
 			cfg := DefaultAdamW()
 			cfg.WeightDecay = g.WeightDecay
-			opt, norm := NewAdamW(ts, cfg, nil), NewNorm(ts, nil)
+			opt, norm := NewAdamW(ts, cfg, execOf(t, 1)), NewNorm(ts, nil)
 			for step := range g.LR {
 				for i := range ts {
 					copy(ts[i].Grad, g.Grad[step][i])
@@ -91,7 +93,7 @@ func TestAdamWAgainstFloat64(t *testing.T) {
 		p[i] = float64(ts[0].Value[i])
 	}
 	cfg := AdamWConfig{Beta1: 0.8, Beta2: 0.95, Eps: 1e-6, WeightDecay: 0.05}
-	opt := NewAdamW(ts, cfg, nil)
+	opt := NewAdamW(ts, cfg, execOf(t, 1))
 	for step := 1; step <= 50; step++ {
 		lr := 1e-2 / float64(step)
 		for i := range p {
@@ -149,10 +151,21 @@ func threaded(tasks int, f func(task, worker int)) {
 	wg.Wait()
 }
 
+// execOf returns kernels on that many threads.
+func execOf(t testing.TB, threads int) *kernel.Exec {
+	t.Helper()
+	x, err := kernel.New(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	return x
+}
+
 // TestThreadsChangeNothing: norm, clipping and update give the same bits
 // whatever runs the tasks (engine law 6).
 func TestThreadsChangeNothing(t *testing.T) {
-	build := func(run Runner) ([]Tensor, *AdamW, *Norm) {
+	build := func(run Runner, threads int) ([]Tensor, *AdamW, *Norm) {
 		r := rand.New(rand.NewPCG(7, 7))
 		var ts []Tensor
 		for i := range 20 {
@@ -162,10 +175,10 @@ func TestThreadsChangeNothing(t *testing.T) {
 			}
 			ts = append(ts, x)
 		}
-		return ts, NewAdamW(ts, DefaultAdamW(), run), NewNorm(ts, run)
+		return ts, NewAdamW(ts, DefaultAdamW(), execOf(t, threads)), NewNorm(ts, run)
 	}
-	a, oa, na := build(Serial)
-	b, ob, nb := build(threaded)
+	a, oa, na := build(Serial, 1)
+	b, ob, nb := build(threaded, 2)
 	if na.Total() != nb.Total() {
 		t.Fatal("norms differ")
 	}
@@ -187,7 +200,7 @@ func TestThreadsChangeNothing(t *testing.T) {
 
 func TestUpdateDoesNotAllocate(t *testing.T) {
 	ts := []Tensor{{Value: make([]float32, 64), Grad: make([]float32, 64)}}
-	opt, norm := NewAdamW(ts, DefaultAdamW(), nil), NewNorm(ts, nil)
+	opt, norm := NewAdamW(ts, DefaultAdamW(), execOf(t, 1)), NewNorm(ts, nil)
 	if n := testing.AllocsPerRun(10, func() { norm.Clip(norm.Total(), 1); opt.Update(1e-3) }); n != 0 {
 		t.Errorf("a step allocates %v times", n)
 	}

@@ -107,7 +107,7 @@ func (r *runner) prepare(p pass) {
 		r.tensors = append(r.tensors, optim.Tensor{Name: p.Name, Value: p.Value, Grad: p.Grad})
 	}
 	c := optim.AdamWConfig{Beta1: r.cfg.Beta1, Beta2: r.cfg.Beta2, Eps: r.cfg.Eps, WeightDecay: r.cfg.WeightDecay}
-	r.opt = optim.NewAdamW(r.tensors, c, r.exec.Run)
+	r.opt = optim.NewAdamW(r.tensors, c, r.exec)
 	r.norm = optim.NewNorm(r.tensors, r.exec.Run)
 	id := r.identity()
 	r.st = state{Format: checkpointForm, Identity: id, Hash: identityHash(id), Kernels: r.exec.Name(), Code: r.cfg.Code}
