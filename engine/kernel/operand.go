@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Mode is the precision of multiply operands.
 type Mode uint8
@@ -41,6 +44,21 @@ func NewOperand(mode Mode, rows, cols int) Operand {
 	} else {
 		o.B = alignedU16(rows * o.Stride)
 	}
+	return o
+}
+
+// Overlay returns an operand [rows, cols] whose row r takes the memory of row r of
+// f, [rows, cols] f32 with an even cols: values may be rounded in place, from
+// the first column to the last.
+func Overlay(mode Mode, f []float32, rows, cols int) Operand {
+	o := Operand{Mode: mode, Rows: rows, Cols: cols, Stride: cols}
+	if mode == F32 {
+		o.F = f
+	} else {
+		o.Stride = 2 * cols
+		o.B = unsafe.Slice((*uint16)(ptr(f)), 2*len(f))
+	}
+	o.check("Overlay")
 	return o
 }
 

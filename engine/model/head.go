@@ -13,8 +13,9 @@ import (
 // bits wherever it is computed.
 const vocabChunk = 4096
 
-// headBytes bounds the logits that exist at one time.
-const headBytes = 64 << 20
+// headBytes and headMost bound the logits that exist at one time: the weights are
+// decoded once for all of their rows.
+const headBytes, headMost = 96 << 20, 512
 
 // headScratch is the memory of the last norm and the vocabulary projection, for
 // a chunk of rows at a time: the logits of a batch never exist whole.
@@ -26,20 +27,24 @@ type headScratch struct {
 	logits []float32      // [rows, V]
 	lse    []float32      // [rows]
 	logp   []float32      // [rows], where nobody wants them
-	dlog   kernel.Operand // [rows, V]
+	dlog   kernel.Operand // [rows, V], over logits where their rows are of even length
 	dn, dx []float32      // [rows, C]
 	pick   []int
 }
 
 func planHead(pl *planner, c weights.Config, n int, train bool) headScratch {
 	const use = "logits"
-	rows := min(n, max(8, min(256, headBytes/(4*c.Vocab))))
+	rows := min(n, max(8, min(headMost, headBytes/(4*c.Vocab))))
 	h := headScratch{
 		rows: rows, x: pl.f32(use, rows*c.Hidden), rstd: pl.f32(use, rows), n: pl.operand(use, rows, c.Hidden),
 		logits: pl.f32(use, rows*c.Vocab), lse: pl.f32(use, rows), logp: pl.f32(use, rows), pick: make([]int, 0, rows),
 	}
 	if train {
-		h.dlog = pl.operand(use, rows, c.Vocab)
+		if c.Vocab&1 != 0 {
+			h.dlog = pl.operand(use, rows, c.Vocab)
+		} else if !pl.dry {
+			h.dlog = kernel.Overlay(pl.mode, h.logits, rows, c.Vocab)
+		}
 		h.dn, h.dx = pl.f32(use, rows*c.Hidden), pl.f32(use, rows*c.Hidden)
 	}
 	return h
@@ -131,11 +136,12 @@ func (p *Pass) logpTask(i, _ int) {
 func (p *Pass) dlogitTask(i, _ int) {
 	h, x, v := &p.head, p.m.x, p.m.cfg.Vocab
 	row, dlogp, id := h.logits[i*v:(i+1)*v], p.job.w[i], int(p.job.chunk[i].ID)
-	x.ExpScale(h.dlog, i, row, h.lse[i], -dlogp)
-	one := row[id : id+1] // the target's own, with [v = id]
-	x.ExpSub(one, one, h.lse[i])
+	var own [1]float32 // the target's own, with [v = id]
+	one := own[:]
+	x.ExpSub(one, row[id:id+1], h.lse[i])
 	x.Scale(one, -dlogp)
 	one[0] += dlogp
+	x.ExpScale(h.dlog, i, row, h.lse[i], -dlogp)
 	at := h.dlog.Slice(i, i+1)
 	if at.Mode == kernel.F32 {
 		at.F[id] = one[0]
