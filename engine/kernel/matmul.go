@@ -14,6 +14,7 @@ type job struct {
 	w          *Panels
 	lo, hi     int // rows of W
 	accumulate bool
+	lowT       []LowRankT
 
 	proj   []Projection // Project
 	one    [1]Projection

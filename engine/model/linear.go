@@ -57,9 +57,7 @@ func (p *Pass) lowRank(r run, lo *LoRA, ly int, mod Module, xo kernel.Operand, a
 func (p *Pass) linearBackward(ly int, mod Module, dx []float32, dy, xo kernel.Operand, a *activations, add bool) {
 	lin := &p.m.layers[ly].proj[mod]
 	x := p.m.x
-	if dx != nil { // Project(xo, W): dx = dy W
-		x.MatMulT(dx, lin.in, dy, lin.w, 0, lin.out, add)
-	}
+	p.lowT = p.lowT[:0]
 	for _, r := range p.runs {
 		lo := p.lora(r, ly, mod)
 		if lo == nil {
@@ -67,36 +65,44 @@ func (p *Pass) linearBackward(ly int, mod Module, dx []float32, dy, xo kernel.Op
 		}
 		rows, rank := r.hi-r.lo, lo.Rank
 		dyr := dy.Slice(r.lo, r.hi)
-		dh32 := p.bwd.dh32[:rows*rank]
+		dh32, dh := p.bwd.dh32[:rows*rank], p.hiddenGradient(r, rank)
 		if lo.GradBT != nil { // LowRank H Bᵀ: dBᵀ += hᵀ dy
 			h32 := p.bwd.h32[:rows*rank]
 			x.Widen(h32, a.hidden(mod, rank, r.lo, r.hi))
 			x.OuterAccum(lo.GradBT, lin.out, h32, rank, rank, dyr)
 		}
 		x.MatMulT(dh32, rank, dyr, lo.B, 0, lin.out, false) // the same: dh = dy B
-		dh := resize(p.bwd.dh, rows, rank)
-		x.ScaleRound(dh, dh32, lo.Scale) // LowRank Scale
-		if lo.GradA != nil {             // LowRank x Aᵀ: dA += dhᵀ x
+		x.ScaleRound(dh, dh32, lo.Scale)                    // LowRank Scale
+		if lo.GradA != nil {                                // LowRank x Aᵀ: dA += dhᵀ x
 			x.OuterAccum(lo.GradA, lin.in, dh32, rank, rank, p.dropped(xo, r, lo, ly, mod))
 		}
-		if dx == nil {
-			continue
+		if lo.Dropout == 0 { // the same: dx += dh A
+			p.lowT = append(p.lowT, kernel.LowRankT{Lo: r.lo, Hi: r.hi, H: dh, A: lo.A})
 		}
-		p.inputGradient(ly, mod, dx[r.lo*lin.in:r.hi*lin.in], dh, r, lo, lin.in)
+	}
+	if dx == nil {
+		return
+	}
+	x.MatMulTLow(dx, lin.in, dy, lin.w, 0, lin.out, add, p.lowT) // Project(xo, W): dx = dy W
+	for _, r := range p.runs {
+		if lo := p.lora(r, ly, mod); lo != nil && lo.Dropout != 0 {
+			p.droppedGradient(ly, mod, dx[r.lo*lin.in:r.hi*lin.in], r, lo, lin.in)
+		}
 	}
 }
 
-// inputGradient adds dh A, the adapter's share of dx, through the dropout mask.
-func (p *Pass) inputGradient(ly int, mod Module, dx []float32, dh kernel.Operand, r run, lo *LoRA, in int) {
-	x := p.m.x
-	if lo.Dropout == 0 {
-		x.MatMulT(dx, in, dh, lo.A, 0, lo.Rank, true)
-		return
-	}
-	rows := r.hi - r.lo
-	din := p.bwd.din[:rows*in]
-	x.MatMulT(din, in, dh, lo.A, 0, lo.Rank, false)
-	p.parallel(rows, p.tasks.dropGrad, job{v: dx, w: din, r: r, lo: lo, ly: ly, mod: mod, in: in})
+// hiddenGradient is where the rounded gradient of a run's hidden values is.
+func (p *Pass) hiddenGradient(r run, rank int) kernel.Operand {
+	dh := p.bwd.dh
+	dh.Cols = rank
+	return dh.Slice(r.lo, r.hi)
+}
+
+// droppedGradient adds dh A, the adapter's share of dx, through the dropout mask.
+func (p *Pass) droppedGradient(ly int, mod Module, dx []float32, r run, lo *LoRA, in int) {
+	din := p.bwd.din[:(r.hi-r.lo)*in]
+	p.m.x.MatMulT(din, in, p.hiddenGradient(r, lo.Rank), lo.A, 0, lo.Rank, false)
+	p.parallel(r.hi-r.lo, p.tasks.dropGrad, job{v: dx, w: din, r: r, lo: lo, ly: ly, mod: mod, in: in})
 }
 
 func (p *Pass) dropGradTask(i, _ int) {
@@ -123,12 +129,6 @@ func (a *activations) hidden(mod Module, rank, lo, hi int) kernel.Operand {
 	h := a.h[mod]
 	h.Cols = rank
 	return h.Slice(lo, hi)
-}
-
-// resize views an operand's memory as rows x cols with its own stride kept.
-func resize(o kernel.Operand, rows, cols int) kernel.Operand {
-	o.Cols = cols
-	return o.Slice(0, rows)
 }
 
 // reshape views an operand's memory as rows x cols without gaps, so that
