@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/goldens" "$work/tiny"
 "$PY" "$data/tiny/gen/make.py" "$work/tiny" 2>/dev/null
 need_model
-for part in text logits train; do
+for part in text logits long train; do
   echo "== $part"
   "$PY" "$data/goldens/gen/$part.py" "$HF" "$work/goldens"
 done
@@ -20,7 +20,7 @@ status=0
 "$PY" "$data/goldens/gen/compare.py" "$data/goldens" "$work/goldens" || status=1
 "$PY" "$data/goldens/gen/compare.py" "$data/tiny" "$work/tiny" || status=1
 if [ "${1:-}" = --write ]; then
-  for f in tokenizer.json chat_template.json logits.json train.json train_tensors.safetensors; do cp "$work/goldens/$f" "$data/goldens/$f"; done
+  for f in tokenizer.json chat_template.json logits.json long.safetensors train.json train_tensors.safetensors; do cp "$work/goldens/$f" "$data/goldens/$f"; done
   cp -r "$work/tiny/." "$data/tiny/"
   echo "written; read the difference with git diff --stat"
 fi
