@@ -101,6 +101,47 @@ func FuzzQuants(f *testing.F) {
 	})
 }
 
+// FuzzNF4 quantises arbitrary numbers: they are refused or come back as the code
+// book's entry, times a scale, that is the nearest to their part of the block.
+func FuzzNF4(f *testing.F) {
+	f.Add([]byte{0, 0, 128, 63, 1, 0, 0, 0, 0, 0, 0, 128, 255, 255, 127, 127})
+	f.Add([]byte("numbers of any size and sign, subnormal and not finite ones among them"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const rows, cols = 5, 128
+		values := make([]float32, rows*cols)
+		for i := range values {
+			for b := range 4 {
+				if at := 4*i + b; len(data) > 0 {
+					values[i] = math.Float32frombits(math.Float32bits(values[i]) | uint32(data[at%len(data)])<<(8*b))
+				}
+			}
+		}
+		q := &NF4{Rows: rows, Cols: cols, exact: make([]float32, rows*cols/64)}
+		for r := range rows {
+			absmaxRow(values[r*cols:(r+1)*cols], q.exact[2*r:2*r+2])
+		}
+		if q.nest() != nil {
+			return
+		}
+		codes := make([]uint8, cols)
+		for r := range rows {
+			q.codes(r, values[r*cols:(r+1)*cols], codes)
+			for i, c := range codes {
+				most := float64(q.exact[2*r+i/64])
+				if most < 1e-37 {
+					continue // subnormal: all codes are as good
+				}
+				part := float64(values[r*cols+i]) / most
+				for other := range kernel.NF4 {
+					if math.Abs(part-float64(kernel.NF4[c])) > math.Abs(part-float64(kernel.NF4[other]))+1e-6 {
+						t.Fatalf("%v of %v has code %d, %d is nearer", values[r*cols+i], most, c, other)
+					}
+				}
+			}
+		}
+	})
+}
+
 // FuzzSafetensors does the same for safetensors.
 func FuzzSafetensors(f *testing.F) {
 	f.Add(st(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"x":"y"}}`, 8))

@@ -95,6 +95,9 @@ func (q *NF4) nest() error {
 		}
 	}
 	q.Offset = mean32(q.exact)
+	if math.IsInf(float64(q.Offset), 0) {
+		return fmt.Errorf("its values are too large: the sum of the blocks' largest is not finite, and nf4 keeps their mean")
+	}
 	q.Absmax = make([]uint8, len(q.exact))
 	for lo := 0; lo < len(q.exact); lo += nestedBlock {
 		hi := min(lo+nestedBlock, len(q.exact))

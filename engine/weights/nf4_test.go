@@ -160,6 +160,8 @@ func storedAs(t Type, values []float32) []byte {
 func TestNF4Refuses(t *testing.T) {
 	inf := make([]float32, 128)
 	inf[70] = float32(math.Inf(1))
+	huge := make([]float32, 128)
+	huge[0], huge[64] = 3e38, 3e38
 	tensor := func(typ Type, shape []int, data []byte) *Tensor {
 		w, err := newTensor("w", typ, shape, data)
 		if err != nil {
@@ -175,6 +177,7 @@ func TestNF4Refuses(t *testing.T) {
 		"quantised":  {tensor(Q8_0, []int{2, 64}, make([]byte, 2*68)), []string{"Q8_0", "16 or 32 bits", "as it is"}},
 		"vector":     {tensor(F32, []int{64}, make([]byte, 64*4)), []string{"matrix"}},
 		"infinite":   {tensor(F32, []int{1, 128}, storedAs(F32, inf)), []string{"row 0", "64..127", "not finite"}},
+		"huge":       {tensor(F32, []int{1, 128}, storedAs(F32, huge)), []string{"too large"}},
 		"empty":      {tensor(F32, []int{0, 64}, nil), []string{"nothing"}},
 	} {
 		_, err := (&Checkpoint{Path: "base", tensors: map[string]*Tensor{"w": c.w}}).PanelsNF4("w", kernel.BF16, nil)
