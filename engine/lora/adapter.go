@@ -106,6 +106,14 @@ func (a *Adapter) Projection(layer int, m model.Module) *model.LoRA {
 	return nil
 }
 
+// Bytes returns the memory that the adapter takes: masters and panels.
+func (a *Adapter) Bytes() (n int64) {
+	for _, p := range a.proj {
+		n += int64(len(p.a)+len(p.bt))*4 + p.lora.A.Bytes() + p.lora.B.Bytes()
+	}
+	return n
+}
+
 // Config returns the adapter's configuration, with its modules listed.
 func (a *Adapter) Config() Config { return a.cfg }
 

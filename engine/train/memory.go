@@ -84,5 +84,8 @@ func procField(path, key string) int64 {
 	return 0
 }
 
+// residentBytes returns this process's resident set, 0 if unknown.
+func residentBytes() int64 { return procField("/proc/self/status", "VmRSS:") * 1024 }
+
 // peakBytes returns this process's largest resident set so far, 0 if unknown.
 func peakBytes() int64 { return procField("/proc/self/status", "VmHWM:") * 1024 }

@@ -42,7 +42,7 @@ func TestMemoryChild(t *testing.T) {
 		}
 		data = append(data, e)
 	}
-	cfg := Config{BatchSize: c.examples, MaxSteps: 2, LR: 1e-4, Schedule: "constant", Packing: true, MicroBatch: c.examples, Checkpointing: c.checkpointing}
+	cfg := Config{BatchSize: c.examples, MaxSteps: 1, LR: 1e-4, Schedule: "constant", Packing: true, MicroBatch: c.examples, Checkpointing: c.checkpointing}
 	plan, err := Preview(m, a, data, nil, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"iter"
+	"runtime/debug"
 
 	"dlm/engine/kernel"
 	"dlm/engine/lora"
@@ -34,20 +35,15 @@ type Plan struct {
 
 // PlanMemory returns the bytes that training a on m will take, by use, with
 // passes of at most microTokens rows: "weights", "adapter", "optimiser",
-// "checkpoint" (while one is written), what model.PassBytes lists
-// ("activations", "scratch", "attention", "logits"), "cache" for samples, and
-// "runtime", an allowance for the program itself.
+// what model.PassBytes lists ("activations", "scratch", "attention", "logits"),
+// "cache" for samples, and "runtime", an allowance for the program itself. A
+// checkpoint is written from where its values stand.
 func PlanMemory(m *model.Model, a *lora.Adapter, microTokens int, cacheBytes int64, again ...model.Recompute) map[string]int64 {
 	n := a.Parameters()
-	panel := int64(2)
-	if m.Mode() == kernel.F32 {
-		panel = 4
-	}
 	bytes := model.PassBytes(m.Config(), m.Mode(), microTokens, a.Config().Rank, true, m.Exec().Threads(), again...)
 	bytes["weights"] = m.Bytes()
-	bytes["adapter"] = n * (4 + panel)
-	bytes["optimiser"] = n * (4 + 8)  // gradient, two moments
-	bytes["checkpoint"] = n * (4 + 8) // value, two moments
+	bytes["adapter"] = a.Bytes()
+	bytes["optimiser"] = n * (4 + 8) // gradient, two moments
 	bytes["runtime"] = runtimeBytes
 	if cacheBytes > 0 {
 		bytes["cache"] = cacheBytes
@@ -55,9 +51,21 @@ func PlanMemory(m *model.Model, a *lora.Adapter, microTokens int, cacheBytes int
 	return bytes
 }
 
-// runtimeBytes covers the program, its stacks and what waits for collection:
-// measured as the rest between a plan and the resident set of its run.
-const runtimeBytes = 80 << 20
+const (
+	// runtimeBytes covers the program, its tokenizer and what waits for collection
+	// where the resident set cannot be read.
+	runtimeBytes = 64 << 20
+	// growth is what a run adds to the resident set that no plan lists: stacks,
+	// the kernels' own scratch, the lists of a step.
+	growth = 8 << 20
+)
+
+// settled returns the resident set after a collection: what this process has
+// taken before a run begins, its garbage given back. 0 where it cannot be read.
+var settled = func() int64 {
+	debug.FreeOSMemory()
+	return residentBytes()
+}
 
 // Preview plans a run without starting it.
 func Preview(m *model.Model, a *lora.Adapter, data, held []Example, cfg Config) (Plan, error) {
@@ -89,8 +97,10 @@ func (r *runner) makePlan() error {
 	p := Plan{
 		Kernels: r.m.Exec().Name(), Threads: r.m.Exec().Threads(), Precision: precision(r.mode),
 		Examples: len(r.data), Held: len(r.held), Steps: r.total, Parameters: r.adapter.Parameters(),
-		Available: availableBytes("/"), Layers: r.m.Config().Layers,
+		Layers: r.m.Config().Layers,
 	}
+	resident := settled()
+	p.Available = availableBytes("/")
 	longest := 0
 	for _, set := range [][]Example{r.data, r.held} {
 		for _, e := range set {
@@ -103,7 +113,7 @@ func (r *runner) makePlan() error {
 			p.LossTokens += r.data[i].targets()
 		}
 	}
-	if err := r.choosePass(&p, longest); err != nil {
+	if err := r.choosePass(&p, longest, resident); err != nil {
 		return err
 	}
 	if len(r.held) == 0 && r.cfg.KeepBest {
@@ -118,10 +128,10 @@ func (r *runner) makePlan() error {
 
 // choosePass sets how a step is cut and how many layers are computed again: the
 // fastest way that fits.
-func (r *runner) choosePass(p *Plan, longest int) error {
+func (r *runner) choosePass(p *Plan, longest int, resident int64) error {
 	limit := r.cfg.MemoryLimit
 	if limit == 0 {
-		limit = int64(share*float64(p.Available)) + r.m.Bytes() + r.adapter.Parameters()*6 // those are resident already
+		limit = int64(share*float64(p.Available)) + max(resident, r.m.Bytes()+r.adapter.Bytes())
 	}
 	unlimited := p.Available == 0 && r.cfg.MemoryLimit == 0
 	var best, least Plan
@@ -132,6 +142,9 @@ func (r *runner) choosePass(p *Plan, longest int) error {
 		for again := range r.recomputable() {
 			q.Recomputed = again
 			q.Bytes = PlanMemory(r.m, r.adapter, q.MicroTokens, r.cfg.CacheBytes, model.Recompute(again))
+			if resident > 0 {
+				q.Bytes["runtime"] = max(0, resident-q.Bytes["weights"]-q.Bytes["adapter"]) + growth
+			}
 			q.PeakBytes = 0
 			for _, b := range q.Bytes {
 				q.PeakBytes += b

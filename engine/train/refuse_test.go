@@ -250,6 +250,9 @@ func TestBadSettingsAreNamed(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
+	was := settled
+	settled = func() int64 { return 100 << 20 } // what the test process takes varies
+	t.Cleanup(func() { settled = was })
 	m := tiny(t, "llama-tied", kernel.BF16, 1)
 	a := lora.New(m, adapterConfig(), 3)
 	data := synthetic(20, m.Config().Vocab)
@@ -280,7 +283,7 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q.MicroTokens >= p.MicroTokens || q.PeakBytes > cfg.MemoryLimit {
+	if q.MicroTokens >= p.MicroTokens && q.Recomputed <= p.Recomputed || q.PeakBytes > cfg.MemoryLimit {
 		t.Errorf("with %d bytes: passes of %d tokens, %d bytes", cfg.MemoryLimit, q.MicroTokens, q.PeakBytes)
 	}
 	cfg.MemoryLimit = runtimeBytes

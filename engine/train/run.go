@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 	"dlm/engine/model"
 	"dlm/engine/optim"
 )
+
+// garbagePercent is how much garbage a run lets pile up, of its live memory.
+const garbagePercent = 5
 
 // runner is one run in progress.
 type runner struct {
@@ -70,6 +74,9 @@ func Run(ctx context.Context, m *model.Model, a *lora.Adapter, data, held []Exam
 		return Result{}, err
 	}
 	defer unlock()
+	// The buffers of a run live as long as it does: waiting for as much garbage as
+	// there is live memory, the default, would double the peak for nothing.
+	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
 	r.prepare(m.NewPass(r.plan.MicroTokens, a.Config().Rank, true, model.Recompute(r.plan.Recomputed)))
 	return r.run(ctx)
 }

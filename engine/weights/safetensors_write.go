@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"unsafe"
 )
 
 // Named is a tensor to be written. Data holds the elements little endian,
@@ -20,11 +21,17 @@ type Named struct {
 	Data  []byte
 }
 
-// NamedF32 makes an F32 tensor; the values are copied.
+// NamedF32 makes an F32 tensor of the values, which must not change before it is
+// written: a checkpoint then needs no second copy of what it holds.
 func NamedF32(name string, shape []int, values []float32) Named {
-	data := make([]byte, 4*len(values))
-	for i, v := range values {
-		binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(v))
+	var data []byte
+	if n := 4 * len(values); binary.NativeEndian.Uint16([]byte{1, 0}) == 1 && n > 0 {
+		data = unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), n)
+	} else {
+		data = make([]byte, n)
+		for i, v := range values {
+			binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(v))
+		}
 	}
 	return Named{Name: name, Type: F32, Shape: slices.Clone(shape), Data: data}
 }
