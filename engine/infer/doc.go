@@ -8,6 +8,8 @@
 // decoding, scoring and starting over after its cache blocks were taken away
 // are all the same thing: compute more known positions. Which sequences share
 // a pass, and how a prompt is cut, changes no bit of any result (engine law 2).
+// Completions that are scored whole and begin alike, the choices of one item,
+// share the rows of what they have in common.
 //
 // The package knows ids, adapters, logits, and the bytes of a token. It must
 // not know files, chat templates, HTTP or stages, and reads no clock.

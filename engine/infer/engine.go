@@ -49,10 +49,12 @@ type Engine struct {
 	ready    []*Sequence    // whose next token is to be sampled
 	rows     []int          // their rows
 	targets  []model.Target // of scoring sequences
-	logps    []float32      // of targets
-	logits   []float32      // [MaxSequences, V]
-	picked   []int32        // of ready
-	pickErr  []error        // of ready
+	forest   model.Forest   // of whole sequences
+	whole    []model.Sequence
+	logps    []float32 // of targets
+	logits   []float32 // [MaxSequences, V]
+	picked   []int32   // of ready
+	pickErr  []error   // of ready
 	samplers []*sample.Sampler
 	pick     func(task, worker int)
 }

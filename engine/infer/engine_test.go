@@ -270,3 +270,42 @@ func TestSchedulingAndSamplingDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations a step of four sequences", n)
 	}
 }
+
+// TestScoresShareThePrompt: the choices of one item are scored with the bits of
+// each alone, in any order, and one pass holds choices that would not fit it
+// without their shared prompt.
+func TestScoresShareThePrompt(t *testing.T) {
+	for name, mode := range modes {
+		m := tiny(t, "llama-tied", mode, 2)
+		ad := adapter(m, 4, 1)
+		for _, prompt := range []int{5, 20, 64, 150} {
+			var reqs []ScoreRequest
+			for i, n := range []int{1, 7, 30, 2, 12} {
+				ids := append(randomIDs(9, prompt, 384), randomIDs(uint64(20+i), n, 384)...)
+				reqs = append(reqs, ScoreRequest{IDs: ids, From: prompt, Adapter: ad})
+				reqs = append(reqs, ScoreRequest{IDs: append(randomIDs(uint64(60+i), 3, 384), ids...), From: 1})
+			}
+			e := engine(t, m, Options{MaxTokens: 200, MaxSequences: 16})
+			got := score(t, e, reqs...)
+			for i, r := range reqs {
+				r.Route = Cached
+				if want := score(t, e, r)[0]; !slices.EqualFunc(got[i], want, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+					t.Errorf("%s: request %d after a prompt of %d tokens: %v, alone %v", name, i, prompt, got[i], want)
+				}
+			}
+		}
+		// Four choices after one prompt: one step.
+		e := engine(t, m, Options{MaxTokens: 200})
+		for i := range 4 {
+			if _, err := e.AddScore(ScoreRequest{IDs: append(randomIDs(9, 100, 384), randomIDs(uint64(i), 10, 384)...), From: 100}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Step(); err != nil {
+			t.Fatal(err)
+		}
+		if !e.Idle() || e.pass.Rows() > 140 {
+			t.Errorf("%s: after one step of %d rows there is still something to do: %v", name, e.pass.Rows(), !e.Idle())
+		}
+	}
+}

@@ -8,6 +8,7 @@ type item struct {
 	done   int  // positions computed
 	blocks int  // cache blocks held
 	whole  bool // computed in one pass, without cache blocks
+	shared int  // of whole: positions that take no rows when the item before it starts in the same step
 
 	take  int  // decided: positions to compute in this step
 	evict bool // decided: give the blocks back and start over, from the head of the waiting line
@@ -69,6 +70,9 @@ func schedule(running, waiting []*item, l limits) (admit int) {
 	}
 	for _, it := range waiting {
 		it.take, it.evict = 0, false
+		if admit == 0 {
+			it.shared = 0 // the item before it is not in this pass
+		}
 		if alive+admit == l.sequences || it.lacks(it.need) > l.free {
 			break
 		}
@@ -94,7 +98,7 @@ func (it *item) lacks(n int) int {
 func (it *item) prefill(rows int, l limits) int {
 	n := it.need - it.done
 	if it.whole {
-		if n > rows {
+		if n-it.shared > rows {
 			return 0
 		}
 		return n
@@ -108,7 +112,7 @@ func (it *item) grant(n int, rows, free *int) {
 	b := it.lacks(n)
 	it.blocks += b
 	*free -= b
-	*rows -= n
+	*rows -= n - it.shared
 	it.take = n
 }
 

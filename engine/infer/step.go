@@ -39,7 +39,10 @@ func (e *Engine) Step() error {
 func (e *Engine) schedule() {
 	for i, list := range [2][]*Sequence{e.running, e.waiting} {
 		e.items[i] = e.items[i][:0]
-		for _, s := range list {
+		for n, s := range list {
+			if s.whole && n > 0 {
+				s.shared = s.sharedWith(list[n-1])
+			}
 			e.items[i] = append(e.items[i], &s.item)
 			if i == 1 && len(e.items[1]) == e.o.MaxSequences {
 				break // no more could be admitted
@@ -62,16 +65,18 @@ func (e *Engine) schedule() {
 }
 
 // group fills e.batch with the running sequences that have rows, those of one
-// adapter side by side, otherwise in order of arrival.
+// adapter side by side, last of them the whole ones, otherwise in order of arrival.
 func (e *Engine) group() {
 	e.batch = e.batch[:0]
 	for i, s := range e.running {
 		if s.take == 0 || slices.ContainsFunc(e.running[:i], func(t *Sequence) bool { return t.take > 0 && t.adapter == s.adapter }) {
 			continue
 		}
-		for _, t := range e.running[i:] {
-			if t.take > 0 && t.adapter == s.adapter {
-				e.batch = append(e.batch, t)
+		for _, whole := range [2]bool{false, true} {
+			for _, t := range e.running[i:] {
+				if t.take > 0 && t.adapter == s.adapter && t.whole == whole {
+					e.batch = append(e.batch, t)
+				}
 			}
 		}
 	}
@@ -81,18 +86,21 @@ func (e *Engine) group() {
 func (e *Engine) run() error {
 	e.segs, e.ready, e.rows, e.targets = e.segs[:0], e.ready[:0], e.rows[:0], e.targets[:0]
 	row := 0
-	for _, s := range e.batch {
-		seg := model.Segment{IDs: s.ids[s.done : s.done+s.take], Start: s.done, Adapter: s.adapter}
-		if !s.whole {
-			if s.cache == nil {
-				s.cache = e.pool.NewSequence()
-			}
-			if err := s.cache.Grow(s.take); err != nil {
-				return fmt.Errorf("infer: the scheduler gave away blocks that are not there: %w", err)
-			}
-			seg.Cache = s.cache
+	for i := 0; i < len(e.batch); i++ {
+		s := e.batch[i]
+		if s.whole {
+			n := wholes(e.batch[i:])
+			row += e.runWhole(e.batch[i:i+n], row)
+			i += n - 1
+			continue
 		}
-		e.segs = append(e.segs, seg)
+		if s.cache == nil {
+			s.cache = e.pool.NewSequence()
+		}
+		if err := s.cache.Grow(s.take); err != nil {
+			return fmt.Errorf("infer: the scheduler gave away blocks that are not there: %w", err)
+		}
+		e.segs = append(e.segs, model.Segment{IDs: s.ids[s.done : s.done+s.take], Start: s.done, Cache: s.cache, Adapter: s.adapter})
 		end := s.done + s.take
 		if !s.scoring() && end == s.need {
 			e.ready = append(e.ready, s)
@@ -118,7 +126,10 @@ func (e *Engine) run() error {
 
 // score reads the log-probabilities of the targets that run noted.
 func (e *Engine) score() {
-	if len(e.targets) > 0 {
+	if n := len(e.targets); n > 0 {
+		if n > len(e.logps) { // a shared row has the targets of several sequences
+			e.logps = make([]float32, n)
+		}
 		e.pass.LogProbs(e.logps[:len(e.targets)], e.targets)
 	}
 	at := 0
