@@ -36,7 +36,7 @@ func TestMemoryChild(t *testing.T) {
 	a := lora.New(m, lora.Config{Rank: 16, Alpha: 32}, 1)
 	var data []Example
 	for i := range c.examples {
-		e := example(c.tokens)
+		e := example(c.tokens - 1)
 		for at := range e.IDs {
 			e.IDs[at] = int32(mix(uint64(i)<<32|uint64(at)) % uint64(m.Config().Vocab))
 		}
