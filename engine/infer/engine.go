@@ -112,8 +112,10 @@ func (e *Engine) Need(reqs []Request) int64 {
 	}
 	bytes := int64(min(blocks, e.pool.Limit())) * e.pool.Shape().BlockBytes()
 	bytes += int64(len(e.logits)+e.m.Exec().Threads()*3*c.Vocab) * 4 // logits, samplers
-	for _, b := range model.PassBytes(c, e.m.Mode(), e.o.MaxTokens, rank, false, e.m.Exec().Threads()) {
-		bytes += b
+	for use, b := range model.PassBytes(c, e.m.Mode(), e.o.MaxTokens, rank, false, e.m.Exec().Threads()) {
+		if use != "logits" { // the pass's own are for scoring: completions do not touch them
+			bytes += b
+		}
 	}
 	return bytes
 }
