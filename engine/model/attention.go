@@ -23,11 +23,33 @@ type attentionScratch struct {
 	bwd          []backwardTiles
 }
 
-// attentionTask is one head's attention for a chunk of rows.
+// attentionTask is one head's attention for a chunk of rows; for a single row, as
+// in decoding, that of all heads which share a key-value head, so that keys and
+// values are read once.
 type attentionTask struct {
-	seg, head int
-	row, rows int // rows of the pass
-	pos       int // position of the first
+	seg, head, heads int
+	row, rows        int // rows of the pass
+	pos              int // position of the first
+}
+
+// queries is the number of rows of the task's tile.
+func (t *attentionTask) queries() int { return t.rows * t.heads }
+
+// at returns the row and the head of the tile's row i.
+func (t *attentionTask) at(i int) (row, head int) {
+	if t.heads > 1 {
+		return t.row, t.head + i
+	}
+	return t.row + i, t.head
+}
+
+// tile views the task's columns of o [N, H*D] as one operand of D columns.
+func (t *attentionTask) tile(o kernel.Operand, d int) kernel.Operand {
+	v := headRows(o, t.row, t.rows, t.head*d, d)
+	if t.heads > 1 {
+		v.Rows, v.Stride = t.heads, d
+	}
+	return v
 }
 
 // attentionTiles are one worker's buffers in the forward pass.
@@ -85,7 +107,19 @@ func (p *Pass) attend(ly int, a *activations) {
 }
 
 func (p *Pass) attendTask(t, worker int) {
-	p.attendRows(&p.att.tasks[t], p.job.a, &p.att.workers[worker])
+	task, a := &p.att.tasks[t], p.job.a
+	if p.placedAlone(task.seg) {
+		kv := p.m.cfg.KVHeads
+		p.placeRows(task.seg*kv+task.head/task.heads, a, span{row: task.row, pos: task.pos, n: 1})
+	}
+	p.attendRows(task, a, &p.att.workers[worker])
+}
+
+// placedAlone reports whether a segment's only row is written to the cache by the
+// task that reads it, the one task of its key-value head.
+func (p *Pass) placedAlone(seg int) bool {
+	s, c := &p.segs[seg], &p.m.cfg
+	return s.Cache != nil && len(s.IDs) == 1 && c.Heads/c.KVHeads <= chunkRows
 }
 
 // placeKeys writes the rows' keys and values into their blocks.
@@ -104,7 +138,12 @@ func (p *Pass) placeKeys(ly int, a *activations) {
 			s.keys, s.values = append(s.keys, k), append(s.values, v)
 		}
 	}
-	p.parallel(len(p.segs)*kv, p.tasks.place, job{a: a})
+	for i := range p.segs {
+		if !p.placedAlone(i) {
+			p.parallel(len(p.segs)*kv, p.tasks.place, job{a: a})
+			return
+		}
+	}
 }
 
 // placeTask writes the rows of one segment and key-value head, and before them
@@ -112,6 +151,9 @@ func (p *Pass) placeKeys(ly int, a *activations) {
 func (p *Pass) placeTask(t, _ int) {
 	kv := p.m.cfg.KVHeads
 	s := t / kv
+	if p.placedAlone(s) {
+		return
+	}
 	seg, from := &p.segs[s], p.segs[s].Start
 	if seg.Cache == nil {
 		from -= from % BlockLen
@@ -141,8 +183,12 @@ func (p *Pass) planTasks() {
 		for done := 0; done < len(seg.IDs); {
 			pos := seg.Start + done
 			rows := min(chunkRows-pos%chunkRows, len(seg.IDs)-done)
-			for h := range p.m.cfg.Heads {
-				p.att.tasks = append(p.att.tasks, attentionTask{s, h, row + done, rows, pos})
+			heads, each := p.m.cfg.Heads, 1
+			if g := heads / p.m.cfg.KVHeads; rows == 1 && g <= chunkRows {
+				each = g
+			}
+			for h := 0; h < heads; h += each {
+				p.att.tasks = append(p.att.tasks, attentionTask{s, h, each, row + done, rows, pos})
 			}
 			done += rows
 		}
@@ -158,36 +204,51 @@ func (p *Pass) planTasks() {
 //	l' = l f + Σ w;      o' = o f + bf16(w) v
 func (p *Pass) attendRows(t *attentionTask, a *activations, w *attentionTiles) {
 	cfg, x := &p.m.cfg, p.m.x
-	d, heads := cfg.HeadDim, cfg.Heads
+	d, heads, n := cfg.HeadDim, cfg.Heads, t.queries()
 	kvIndex := t.seg*cfg.KVHeads + t.head/(heads/cfg.KVHeads)
-	q := headRows(a.q, t.row, t.rows, t.head*d, d)
+	q := t.tile(a.q, d)
 	scale := attentionScale(d)
-	out := w.out[:t.rows*d]
+	out := w.out[:n*d]
 	clear(out)
-	for i := range t.rows {
+	for i := range n {
 		w.m[i], w.l[i] = float32(math.Inf(-1)), 0
 	}
 	for b := 0; b*BlockLen < t.pos+t.rows; b++ {
 		x.MulBlock(w.scores, BlockLen, q, p.att.keys[kvIndex][b], false)
 		p.softmaxBlock(t, b, scale, out, w)
-		x.MulBlock(out, d, w.p.Slice(0, t.rows), p.att.values[kvIndex][b], true)
+		weights, values := w.p.Slice(0, n), p.att.values[kvIndex][b]
+		weights.Cols, values = t.seenValues(b, values)
+		x.MulBlock(out, d, weights, values, true)
 	}
-	for i := range t.rows {
-		row := t.row + i
+	for i := range n {
+		row, head := t.at(i)
 		x.Scale(out[i*d:(i+1)*d], 1/w.l[i])
-		a.smax[row*heads+t.head], a.ssum[row*heads+t.head] = w.m[i], w.l[i]
+		a.smax[row*heads+head], a.ssum[row*heads+head] = w.m[i], w.l[i]
 	}
-	x.RoundRows(headRows(a.att, t.row, t.rows, t.head*d, d), out, d)
+	x.RoundRows(t.tile(a.att, d), out, d)
+}
+
+// seenValues cuts block b of the values to the positions that some row sees, in
+// pairs: the weights of the others are zero.
+func (t *attentionTask) seenValues(b int, v kernel.Block) (int, kernel.Block) {
+	v.K = min(v.K, (t.pos+t.rows-b*BlockLen+1)&^1)
+	return v.K, v
 }
 
 // softmaxBlock turns one block of scores into weights and rescales what the
 // rows hold so far. Positions after a row's own get weight 0.
 func (p *Pass) softmaxBlock(t *attentionTask, b int, scale float32, out []float32, w *attentionTiles) {
-	x, d, n := p.m.x, p.m.cfg.HeadDim, t.rows
+	x, d, n := p.m.x, p.m.cfg.HeadDim, t.queries()
 	seen := t.pos + 1 - b*BlockLen // of the first row; each further row sees one key more
 	before := w.f[:n]
 	copy(before, w.m[:n])
-	x.SoftmaxBlock(w.p.Slice(0, n), w.scores, n, seen, scale, w.m[:n], w.sum[:n])
+	if t.heads == 1 || seen >= BlockLen {
+		x.SoftmaxBlock(w.p.Slice(0, n), w.scores, n, seen, scale, w.m[:n], w.sum[:n])
+	} else { // heads of one row see the same keys
+		for i := range n {
+			x.SoftmaxBlock(w.p.Slice(i, i+1), w.scores[i*BlockLen:], 1, seen, scale, w.m[i:i+1], w.sum[i:i+1])
+		}
+	}
 	for i := range n {
 		before[i] -= w.m[i]
 	}
