@@ -43,7 +43,7 @@ func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs), rope func(
 		s.rope[F32], s.adam, s.dots = ropeF32x8, adamF32x8, headDotsF32x8
 	}
 	if v.fused {
-		s.share = shareRun
+		s.share, s.streams = shareRun, streamsBF16
 	}
 	return s
 }

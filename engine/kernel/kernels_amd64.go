@@ -420,6 +420,9 @@ func shareBF16_5(a *tileArgs)
 func shareBF16_6(a *tileArgs)
 
 //go:noescape
+func streamsBF16(a *streamArgs)
+
+//go:noescape
 func decodeQ4(a *decodeArgs)
 
 //go:noescape

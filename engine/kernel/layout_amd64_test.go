@@ -15,6 +15,7 @@ func TestArgumentOffsets(t *testing.T) {
 	var da decodeArgs
 	var ra rowArgs
 	var sa softmaxArgs
+	var st streamArgs
 	var na nestedArgs
 	var pa ropeArgs
 	var aa adamArgs
@@ -24,6 +25,7 @@ func TestArgumentOffsets(t *testing.T) {
 		"tile k": {unsafe.Offsetof(ta.k), 48}, "tile scale": {unsafe.Offsetof(ta.scale), 56}, "tile lds": {unsafe.Offsetof(ta.lds), 64},
 		"tile sums": {unsafe.Offsetof(ta.sums), 72}, "tile ldsums": {unsafe.Offsetof(ta.ldsums), 80}, "tile zero": {unsafe.Offsetof(ta.zero), 88},
 		"tile table": {unsafe.Offsetof(ta.table), 96}, "tile loops": {unsafe.Offsetof(ta.loops), 104},
+		"stream a": {unsafe.Offsetof(st.a), 0}, "stream b": {unsafe.Offsetof(st.b), 32}, "stream c": {unsafe.Offsetof(st.c), 64}, "stream k": {unsafe.Offsetof(st.k), 72},
 		"tile ahead": {unsafe.Offsetof(ta.ahead), 112}, "tile limit": {unsafe.Offsetof(ta.limit), 120},
 		"nested dst": {unsafe.Offsetof(na.dst), 0}, "nested src": {unsafe.Offsetof(na.src), 8}, "nested code": {unsafe.Offsetof(na.code), 16},
 		"nested scale": {unsafe.Offsetof(na.scale), 24}, "nested count": {unsafe.Offsetof(na.count), 32}, "nested first": {unsafe.Offsetof(na.first), 40},

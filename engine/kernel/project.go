@@ -72,7 +72,11 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		j.group = x.fewRowsGroup(j.panels, bytes)
 	}
 	j.bases = j.chunks * ((j.panels + j.group - 1) / j.group)
-	j.share = max((j.low+4*x.pool.workers-1)/(4*x.pool.workers), 1)
+	shareTasks := x.pool.workers
+	if !j.late {
+		shareTasks *= 4
+	}
+	j.share = max((j.low+shareTasks-1)/shareTasks, 1)
 	j.shares = (j.low + j.share - 1) / j.share
 	tasks := j.bases + j.shares
 	if j.late && shared {
@@ -251,16 +255,24 @@ func (x *Exec) sharesTask(s *scratch, task int) {
 			}
 			n := low.pieces()
 			for k := max(from, 0); k < min(to, n); k++ {
-				x.hidden(s, low, k*lowRows, min((k+1)*lowRows, low.Hi-low.Lo))
+				r0, r1 := k*lowRows, min((k+1)*lowRows, low.Hi-low.Lo)
+				if x.streamed(low, r1-r0) {
+					for r := r0; r < r1; r++ {
+						x.stream(s, low, r)
+					}
+					continue
+				}
+				x.hidden(s, low, r0, r1)
 			}
 			if from, to = from-n, to-n; to <= 0 {
+				x.flushStreams(s)
 				return
 			}
 		}
 	}
 }
 
-// hidden computes rows r0..r1 of one H.
+// hidden computes rows r0..r1 of one H as tiles.
 func (x *Exec) hidden(s *scratch, l *LowRank, r0, r1 int) {
 	rank, t := l.A.N, &s.mul
 	if need := (r1 - r0) * rank; len(s.low) < need {
@@ -274,10 +286,7 @@ func (x *Exec) hidden(s *scratch, l *LowRank, r0, r1 int) {
 		x.set.panel(s, t)
 	}
 	*t = panelTask{}
-	if l.Scale != 1 {
-		x.Scale(h32, l.Scale)
-	}
-	x.RoundRows(l.H.Slice(r0, r1), h32, rank)
+	x.roundHidden(l, r0, r1, h32)
 }
 
 // waitForShares returns when all that the shares are added to, and all H, are

@@ -19,10 +19,11 @@ type scratch struct {
 	edge  []float32 // tileRows x 64: destination of columns that end within a vector
 
 	// The tasks at hand: kept here so that they are not allocated.
-	mul   panelTask
-	mulT  panelTTask
-	outer outerArgs
-	ahead ahead
+	mul     panelTask
+	mulT    panelTTask
+	outer   outerArgs
+	ahead   ahead
+	streams streams
 	archScratch
 }
 

@@ -16,10 +16,11 @@ type set struct {
 	block  func(dst []float32, ldd int, a Operand, b Block, accumulate bool)
 	// share adds a low-rank share to the panels lo..hi of few rows at once and
 	// returns how many it did; nil: none.
-	share  func(s *scratch, t *panelTask, lo, hi int) (done int)
-	outer  func(t *outerArgs)
-	blocks blockFuncs
-	rows   [numRowOps]func(*rowArgs)
+	share   func(s *scratch, t *panelTask, lo, hi int) (done int)
+	outer   func(t *outerArgs)
+	streams func(*streamArgs) // four rows of low rank at once; nil: none
+	blocks  blockFuncs
+	rows    [numRowOps]func(*rowArgs)
 
 	rope [2]func(*ropeArgs) // by mode of dst; vectors of 16, or nil
 	adam func(*adamArgs)    // n a multiple of 16
