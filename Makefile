@@ -7,7 +7,7 @@ LINT_VERSION := v2.15.0
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo demo-quick bench goldens interop fuzz
+.PHONY: help build test test-arm64 lint demo demo-quick bench goldens interop fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,21 @@ build: ## build bin/dlm, one static binary
 test: ## all tests: offline, no Python, no GPU
 	$(GO) vet ./...
 	$(GO) test ./...
+
+# Fused multiply-adds would give other bits than x86: the compiler must find none.
+FUSED := [[:space:]]FN?M(ADD|SUB)[SD][[:space:]]
+ARM64_KERNEL := TestBitsOnEveryMachine|TestSelfTest|TestFlushedBits|TestRoundsUpToNormal|TestMatMulSpecialBits|TestMulBlockBits|TestOuterAccumBits|TestRowBits|TestRowSpecials|TestSoftmaxBlockBits|TestPutAndTranspose|TestArgumentOffsets|TestNoAllocation
+test-arm64: ## arm64's kernels and the bits it shares with x86, under emulation (qemu-user)
+	@command -v qemu-aarch64 >/dev/null || { echo "qemu-aarch64 is missing: apt-get install qemu-user"; exit 1; }
+	GOARCH=arm64 $(GO) vet ./engine/...
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
+	@if GOARCH=arm64 $(GO) build -gcflags=-S ./engine/... 2>&1 | grep -E '$(FUSED)'; then \
+	  echo "the lines above fuse a product and a sum: put the product in a conversion, float64(x*y) + z"; exit 1; fi
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	for p in kernel model optim train infer; do \
+	  GOARCH=arm64 $(GO) test -c -o $$dir/$$p.test ./engine/$$p; \
+	  run='TestBitsOnEveryMachine|Golden|Match|Against'; [ $$p = kernel ] && run='$(ARM64_KERNEL)'; \
+	  echo "== $$p"; (cd engine/$$p && qemu-aarch64 $$dir/$$p.test -test.short -test.run "$$run"); done
 
 lint: ## golangci-lint, at the version that CI uses
 	@command -v golangci-lint >/dev/null || CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

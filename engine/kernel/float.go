@@ -92,7 +92,7 @@ func div32(a, b float32) float32 { return to32(float64(daz(a)) / float64(daz(b))
 // significant bits and the float64 sum cannot be rounded twice harmfully (the
 // sum is inexact only where one term is below a quarter ulp of the other).
 func fmaBF16(x, w, acc float32) float32 {
-	return to32(float64(daz(x))*float64(daz(w)) + float64(daz(acc)))
+	return to32(float64(float64(daz(x))*float64(daz(w))) + float64(daz(acc)))
 }
 
 // fma32 is acc + x*w for any float32, rounded once, subnormals flushed.
@@ -101,7 +101,7 @@ func fmaBF16(x, w, acc float32) float32 {
 // rounding to 24 can only go wrong when the 53-bit sum lies exactly between two
 // float32. Then the lost part of the sum (exact, by two-sum) decides the side.
 func fma32(x, w, acc float32) float32 {
-	p, c := float64(daz(x))*float64(daz(w)), float64(daz(acc))
+	p, c := float64(float64(daz(x))*float64(daz(w))), float64(daz(acc))
 	s := p + c
 	bits := math.Float64bits(s)
 	if bits&(1<<29-1) == 1<<28 {

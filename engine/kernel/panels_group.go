@@ -266,7 +266,7 @@ func (p *Panels) groupPart(n, k0 int, dst []float32) {
 			at = b
 			p.groupScales(scales[:], g, n/panelCols, b, 1)
 		}
-		dst[i] = scales[c] * p.groupCode(g, data, k, c)
+		dst[i] = float32(scales[c] * p.groupCode(g, data, k, c))
 		if g.min {
 			dst[i] += scales[panelCols+c]
 		}

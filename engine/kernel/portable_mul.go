@@ -76,8 +76,8 @@ func mulPairs(acc *lanes64, x, w []uint16, k, width, cols int) {
 		x0, x1 := float64(daz(F32FromBF16(x[i]))), float64(daz(F32FromBF16(x[i+1])))
 		pair := w[i*width : i*width+2*cols]
 		for c := range cols {
-			a := to32(x1*float64(daz(F32FromBF16(pair[2*c+1]))) + float64(acc[c]))
-			acc[c] = to32(x0*float64(daz(F32FromBF16(pair[2*c]))) + float64(a))
+			a := to32(float64(x1*float64(daz(F32FromBF16(pair[2*c+1])))) + float64(acc[c]))
+			acc[c] = to32(float64(x0*float64(daz(F32FromBF16(pair[2*c])))) + float64(a))
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (t *testBits) next() uint64 {
 // f32 is a value of either sign within a few binary orders of scale.
 func (t *testBits) f32(scale float64) float32 {
 	b := t.next()
-	return float32(math.Ldexp((float64(b>>11)*0x1p-53-0.5)*scale, int(b&7)-3))
+	return float32(math.Ldexp((float64(float64(b>>11)*0x1p-53)-0.5)*scale, int(b&7)-3))
 }
 
 func (t *testBits) slice(n int, scale float64) []float32 {

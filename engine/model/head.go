@@ -196,12 +196,12 @@ func (m *Model) logSumExp(logits []float32) float64 {
 		chunk := logits[lo:min(len(logits), lo+vocabChunk)]
 		t := m.x.MaxRow(chunk)
 		if t > top {
-			sum *= math.Exp(float64(top) - float64(t))
+			sum = float64(sum * kernel.Exp64(float64(top)-float64(t)))
 			top = t
 		}
 		sum += float64(m.x.ExpSub((*buf)[:len(chunk)], chunk, top))
 	}
-	return float64(top) + math.Log(sum)
+	return float64(top) + kernel.Log64(sum)
 }
 
 // LogSoftmaxAt returns the log-probability of one id given a row's logits [V],

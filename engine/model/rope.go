@@ -21,7 +21,7 @@ func newRope(c weights.Config) rope {
 	r := rope{half: half, invFreq: make([]float32, half)}
 	for i := range half {
 		// In f32 like the reference: theta^(2i/D) is rounded before the division.
-		p := float32(math.Pow(c.RopeTheta, float64(float32(2*i)/float32(c.HeadDim))))
+		p := float32(kernel.Pow64(c.RopeTheta, float64(float32(2*i)/float32(c.HeadDim))))
 		r.invFreq[i] = 1 / p
 	}
 	if s := c.RopeScaling; s != nil {
@@ -46,7 +46,7 @@ func llama3Frequency(f float32, s *weights.RopeScaling) float32 {
 		return f
 	}
 	smooth := (float64(s.OriginalMaxSeq)/wavelen - s.LowFreqFactor) / (s.HighFreqFactor - s.LowFreqFactor)
-	return float32((1-smooth)*float64(f)/s.Factor + smooth*float64(f))
+	return float32(float64((1-smooth)*float64(f)/s.Factor) + float64(smooth*float64(f)))
 }
 
 // grow makes the tables cover positions 0..n-1.
@@ -62,8 +62,8 @@ func (r *rope) grow(n int) {
 	for p := have; p < n; p++ {
 		for i, f := range r.invFreq {
 			a := float64(float32(p) * f) // the angle itself is f32
-			cos[p*r.half+i] = float32(math.Cos(a))
-			sin[p*r.half+i] = float32(math.Sin(a))
+			s, c := kernel.SinCos64(a)
+			cos[p*r.half+i], sin[p*r.half+i] = float32(c), float32(s)
 		}
 	}
 	r.cos, r.sin = cos, sin

@@ -62,13 +62,13 @@ func (o *AdamW) Update(lr float64) {
 	t := float64(o.step)
 	c := o.cfg
 	o.k = kernel.AdamW{ // rounded where PyTorch hands them to a float32 operation
-		Decay:         float32(1 - lr*c.WeightDecay),
+		Decay:         float32(1 - float64(lr*c.WeightDecay)),
 		OneMinusBeta1: float32(1 - c.Beta1),
 		Beta2:         float32(c.Beta2),
 		OneMinusBeta2: float32(1 - c.Beta2),
-		RootBias2:     float32(math.Sqrt(1 - math.Pow(c.Beta2, t))),
+		RootBias2:     float32(math.Sqrt(1 - kernel.Pow64(c.Beta2, t))),
 		Eps:           float32(c.Eps),
-		NegStep:       float32(-(lr / (1 - math.Pow(c.Beta1, t)))),
+		NegStep:       float32(-(lr / (1 - kernel.Pow64(c.Beta1, t)))),
 	}
 	o.x.Run(len(o.tensors), o.task)
 }

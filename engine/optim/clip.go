@@ -22,7 +22,7 @@ func NewNorm(tensors []Tensor, run Runner) *Norm {
 	n.square = func(i, _ int) {
 		sum := 0.0
 		for _, g := range n.tensors[i].Grad {
-			sum += float64(g) * float64(g) // exact product: fusing it changes nothing
+			sum += float64(float64(g) * float64(g)) // exact
 		}
 		n.squares[i] = sum
 	}

@@ -3,6 +3,8 @@ package optim
 import (
 	"fmt"
 	"math"
+
+	"dlm/engine/kernel"
 )
 
 // Schedule gives the learning rate of each step. The formulas are those of
@@ -47,7 +49,8 @@ func (s Schedule) LR(step int) float64 {
 	switch s.Kind {
 	case "cosine":
 		p := float64(step-s.Warmup) / rest
-		return s.Peak * max(0, 0.5*(1+math.Cos(math.Pi*p)))
+		_, cos := kernel.SinCos64(math.Pi * p)
+		return s.Peak * max(0, 0.5*(1+cos))
 	case "linear":
 		return s.Peak * max(0, float64(s.Total-step)/rest)
 	}

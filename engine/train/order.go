@@ -30,7 +30,7 @@ func (o *order) total(epochs float64, maxSteps int) int {
 	if maxSteps > 0 {
 		return maxSteps
 	}
-	return max(1, int(math.Ceil(epochs*float64(o.perEpoch())-1e-9)))
+	return max(1, int(math.Ceil(float64(epochs*float64(o.perEpoch()))-1e-9)))
 }
 
 // step returns the examples of step s (from 0) as indices into the data. The

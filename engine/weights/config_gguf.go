@@ -223,7 +223,7 @@ func fitScaling(div []float32, factor float64, c *Config) (RopeScaling, bool) {
 	}
 	n := len(x) - 1
 	a := (y[n] - y[0]) / (x[n] - x[0])
-	b := a*x[0] - y[0]
+	b := float64(a*x[0]) - y[0]
 	if !(b > 0) {
 		return RopeScaling{}, false
 	}

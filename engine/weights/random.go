@@ -92,6 +92,6 @@ func superBlock(b []byte, d, middle float64) {
 func uniform(b []byte) float64 { return float64(int16(binary.LittleEndian.Uint16(b))) / (1 << 15) }
 
 // scaleNear varies a block's scale by a quarter.
-func scaleNear(b []byte, d float64) float64 { return d * (1 + uniform(b)/4) }
+func scaleNear(b []byte, d float64) float64 { return d * (1 + float64(uniform(b)/4)) }
 
 func putHalf(b []byte, v float64) { binary.LittleEndian.PutUint16(b, kernel.F16FromF32(float32(v))) }
