@@ -10,7 +10,7 @@ VERSION := $(shell git describe --always --dirty --tags 2>/dev/null)
 .PHONY: help build test test-arm64 lint demo demo-quick bench goldens interop fuzz
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## build bin/dlm, one static binary
 	$(GO) build -trimpath -ldflags "-s -w -X main.buildVersion=$(VERSION)" -o $(BIN) ./cmd/dlm
