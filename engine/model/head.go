@@ -2,7 +2,6 @@ package model
 
 import (
 	"math"
-	"sync"
 
 	"dlm/engine/kernel"
 	"dlm/engine/weights"
@@ -185,12 +184,30 @@ func columns(o kernel.Operand, lo, hi int) kernel.Operand {
 	return o
 }
 
-var chunkPool = sync.Pool{New: func() any { s := make([]float32, vocabChunk); return &s }}
+// chunkPool lends logSumExp its memory. Unlike a sync.Pool the garbage collector
+// does not empty it, so that a step does not allocate.
+var chunkPool = make(chan []float32, 64)
+
+func borrowChunk() []float32 {
+	select {
+	case s := <-chunkPool:
+		return s
+	default:
+		return make([]float32, vocabChunk)
+	}
+}
+
+func returnChunk(s []float32) {
+	select {
+	case chunkPool <- s:
+	default:
+	}
+}
 
 // logSumExp returns log Σ exp(logits), chunk by chunk.
 func (m *Model) logSumExp(logits []float32) float64 {
-	buf := chunkPool.Get().(*[]float32)
-	defer chunkPool.Put(buf)
+	buf := borrowChunk()
+	defer returnChunk(buf)
 	top, sum := float32(math.Inf(-1)), 0.0
 	for lo := 0; lo < len(logits); lo += vocabChunk {
 		chunk := logits[lo:min(len(logits), lo+vocabChunk)]
@@ -199,7 +216,7 @@ func (m *Model) logSumExp(logits []float32) float64 {
 			sum = float64(sum * kernel.Exp64(float64(top)-float64(t)))
 			top = t
 		}
-		sum += float64(m.x.ExpSub((*buf)[:len(chunk)], chunk, top))
+		sum += float64(m.x.ExpSub(buf[:len(chunk)], chunk, top))
 	}
 	return float64(top) + kernel.Log64(sum)
 }
