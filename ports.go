@@ -91,27 +91,47 @@ type Recipe struct {
 	Dropout       float64  `json:"dropout"`
 	RSLoRA        bool     `json:"rslora"`
 	TargetModules []string `json:"target_modules"`
-	Epochs        float64  `json:"epochs"`
-	MaxSteps      int      `json:"max_steps"`   // 0 = from epochs
-	BatchSize     int      `json:"batch_size"`  // examples a step sees, over all accumulation
-	MicroBatch    int      `json:"micro_batch"` // examples a pass, 0 = planned
-	MaxLen        int      `json:"max_len"`     // tokens an example may have
-	Packing       bool     `json:"packing"`
-	SharePrefix   bool     `json:"share_prefix"`  // tokens that examples of a step begin with alike are computed once; no effect with dropout
-	Checkpointing string   `json:"checkpointing"` // "auto", "on", "off": activations computed again instead of kept
-	LR            float64  `json:"lr"`
-	Schedule      string   `json:"schedule"` // "cosine", "linear", "constant"
-	Warmup        int      `json:"warmup"`   // steps
-	WeightDecay   float64  `json:"weight_decay"`
-	ClipNorm      float64  `json:"clip_norm"` // 0 = off
-	Seed          uint64   `json:"seed"`
-	Shuffle       bool     `json:"shuffle"`
-	EvalEvery     int      `json:"eval_every"`   // steps; 0 = once an epoch
-	SampleEvery   int      `json:"sample_every"` // steps; 0 = with each evaluation
-	SaveEvery     int      `json:"save_every"`   // steps between checkpoints
-	KeepBest      bool     `json:"keep_best"`    // end with the adapter of the least evaluation loss
-	Truncate      bool     `json:"truncate"`     // accept truncated completions
-	Precision     string   `json:"precision"`    // "bf16" or "f32"
+	// Other ranks and alphas for projections whose name matches; the first
+	// pattern that matches wins. A pattern that decides nothing is an error.
+	RankPattern   []Pattern     `json:"rank_pattern,omitempty"`
+	AlphaPattern  []Pattern     `json:"alpha_pattern,omitempty"`
+	Epochs        float64       `json:"epochs"`
+	MaxSteps      int           `json:"max_steps"`   // 0 = from epochs
+	BatchSize     int           `json:"batch_size"`  // examples a step sees, over all accumulation
+	MicroBatch    int           `json:"micro_batch"` // examples a pass, 0 = planned
+	MaxLen        int           `json:"max_len"`     // tokens an example may have
+	Packing       bool          `json:"packing"`
+	SharePrefix   bool          `json:"share_prefix"`  // tokens that examples of a step begin with alike are computed once; no effect with dropout
+	Checkpointing string        `json:"checkpointing"` // "auto", "on", "off": activations computed again instead of kept
+	LR            float64       `json:"lr"`
+	Schedule      string        `json:"schedule"` // "cosine", "linear", "constant"
+	Warmup        int           `json:"warmup"`   // steps
+	WeightDecay   float64       `json:"weight_decay"`
+	ClipNorm      float64       `json:"clip_norm"` // 0 = off
+	Seed          uint64        `json:"seed"`
+	Shuffle       bool          `json:"shuffle"`
+	EvalEvery     int           `json:"eval_every"`   // steps; 0 = once an epoch
+	SampleEvery   int           `json:"sample_every"` // steps; 0 = with each evaluation
+	SaveEvery     int           `json:"save_every"`   // steps between checkpoints
+	KeepBest      bool          `json:"keep_best"`    // end with the adapter of the least evaluation loss
+	EarlyStopping EarlyStopping `json:"early_stopping,omitzero"`
+	Truncate      bool          `json:"truncate"`  // accept truncated completions
+	Precision     string        `json:"precision"` // "bf16" or "f32"
+}
+
+// Pattern is an entry of PEFT's rank_pattern or alpha_pattern. Match is a regular
+// expression for the end of a projection's name, from its beginning or from after
+// a dot: q_proj, or layers\.0\..*_proj.
+type Pattern struct {
+	Match string  `json:"match"`
+	Value float64 `json:"value"`
+}
+
+// EarlyStopping ends training when the held-out loss no longer falls. The zero
+// value never does. It needs held-out rows and Recipe.EvalEvery.
+type EarlyStopping struct {
+	Patience int     `json:"patience"`  // evaluations in a row without progress after which training ends
+	MinDelta float64 `json:"min_delta"` // nats a token by which the loss must fall to count as progress
 }
 
 // TrainJob is everything a trainer needs.
@@ -147,7 +167,7 @@ type TrainPlan struct {
 
 // TrainEvent is progress. Kind says which fields count.
 type TrainEvent struct {
-	Kind      string        `json:"kind"` // "step", "eval", "sample", "checkpoint", "note"
+	Kind      string        `json:"kind"` // "step", "eval", "sample", "checkpoint", "note", "stop"
 	Step      int           `json:"step"`
 	Steps     int           `json:"steps"`
 	Epoch     float64       `json:"epoch"`
@@ -159,21 +179,22 @@ type TrainEvent struct {
 	Left      time.Duration `json:"left_ns"`
 	Best      bool          `json:"best"`   // this evaluation is the best so far
 	Sample    int           `json:"sample"` // index into TrainJob.Samples
-	Text      string        `json:"text"`   // the sample's answer, or the note
+	Text      string        `json:"text"`   // the sample's answer, the note, or why training stopped early
 	Path      string        `json:"path"`   // of a checkpoint
 }
 
 // TrainResult is what training made.
 type TrainResult struct {
-	Dir       string  `json:"dir"` // the adapter folder
-	Steps     int     `json:"steps"`
-	Loss      float64 `json:"loss"`      // last step
-	EvalLoss  float64 `json:"eval_loss"` // of the kept adapter
-	BestStep  int     `json:"best_step"`
-	Tokens    int     `json:"tokens"`
-	Seconds   float64 `json:"seconds"`
-	PeakBytes int64   `json:"peak_bytes"` // measured resident set
-	Resumed   int     `json:"resumed"`    // step it was resumed from, 0 = from the start
+	Dir          string  `json:"dir"`   // the adapter folder
+	Steps        int     `json:"steps"` // made
+	StoppedEarly bool    `json:"stopped_early"`
+	Loss         float64 `json:"loss"`      // last step
+	EvalLoss     float64 `json:"eval_loss"` // of the kept adapter
+	BestStep     int     `json:"best_step"`
+	Tokens       int     `json:"tokens"`
+	Seconds      float64 `json:"seconds"`
+	PeakBytes    int64   `json:"peak_bytes"` // measured resident set
+	Resumed      int     `json:"resumed"`    // step it was resumed from, 0 = from the start
 }
 
 // Trainer makes an adapter from rows.

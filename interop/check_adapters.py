@@ -3,9 +3,9 @@
 
 usage: check_adapters.py WORK_DIR TRAIN.jsonl (NAME DLM_BASE HF_DIR)...      env: DLM, TOLERANCE=1e-4 (f32, per token)
 
-For each base: without adapter; with three adapters that PEFT made (all projections; rsLoRA on two of them; odd rank), imported
-with `dlm adapters import`; with one that dlm trained for a few steps and PEFT then loads, every tensor of it. Both sides start from
-the same dequantised numbers; dlm computes in f32, PEFT in f64.
+For each base: without adapter; with four adapters that PEFT made (all projections; rsLoRA on two of them; odd rank; rank and alpha
+patterns), imported with `dlm adapters import`; with one that dlm trained for a few steps, with patterns too, and PEFT then loads,
+every tensor of it. Both sides start from the same dequantised numbers; dlm computes in f32, PEFT in f64.
 """
 import os
 import sys
@@ -20,7 +20,10 @@ from dlm import check, dlm, done, logprobs
 
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 ADAPTERS = {"all": dict(r=8, lora_alpha=16, target_modules=MODULES), "rslora": dict(r=16, lora_alpha=16, target_modules=["q_proj", "v_proj"], use_rslora=True),
-            "odd": dict(r=5, lora_alpha=7, target_modules=["o_proj", "down_proj", "k_proj"])}
+            "odd": dict(r=5, lora_alpha=7, target_modules=["o_proj", "down_proj", "k_proj"]),
+            # PEFT sorts the patterns when it saves, so these are in that order: the first that matches wins.
+            "patterns": dict(r=4, lora_alpha=8, target_modules=MODULES, use_rslora=True, rank_pattern={"(gate|up)_proj": 3, "^model.layers.0.self_attn.v_proj": 9,
+                             r"layers\.1\..*_proj": 6, "q_proj": 2}, alpha_pattern={"0.self_attn.(k|v)_proj": 3, "down_proj": 12})}
 PROMPT = "My policy number is 4471902 and the car is a 2017 Honda. Please file"
 COMPLETION = " the claim before the end of the month: {\"intent\": \"reportclaim\"}"
 CHAT = [{"role": "system", "content": "File the customer's message as one JSON record."}, {"role": "user", "content": "my name is Ada Byron and my claim number is 88310"}]
@@ -37,6 +40,8 @@ train:
   max_steps: 3
   batch_size: 4
   precision: f32
+  rank_pattern: {{"layers.0.*_proj": 6, q_proj: 3, down_proj: 8}}
+  alpha_pattern: {{v_proj: 5}}
 """
 TOLERANCE = float(os.environ.get("TOLERANCE", "1e-4"))
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"dlm"
 	"dlm/stage/evals"
 )
 
@@ -25,6 +26,27 @@ func (p *Paths) decodeField(d *decoder, n ast.Node, path string) {
 	var list []string
 	d.decodeSlice(n, reflect.ValueOf(&list).Elem(), path)
 	*p = list
+}
+
+func (p *Patterns) decodeField(d *decoder, n ast.Node, path string) {
+	const want = "fields that match projections, with numbers, such as q_proj: 32"
+	pairs, ok := mappings(n)
+	if !ok {
+		d.fail(n, path, "is "+what(n), want, "")
+		return
+	}
+	*p = nil
+	for _, kv := range pairs {
+		key, ok := scalarText(kv.Key)
+		if !ok {
+			d.fail(kv.Key, path, "a field has no plain name", want, "")
+			continue
+		}
+		pat := dlm.Pattern{Match: key}
+		d.at[join(path, key)] = place(kv.Key)
+		d.decodeNumber(kv.Value, reflect.ValueOf(&pat.Value).Elem(), join(path, key))
+		*p = append(*p, pat)
+	}
 }
 
 func (h *Held) decodeField(d *decoder, n ast.Node, path string) {

@@ -68,6 +68,12 @@ train:
   epochs: 2.5
   dropout: .05
   target_modules: [q_proj, v_proj]
+  rank_pattern:
+    v_proj: 4
+    layers\.0\..*q_proj: 12
+  alpha_pattern: {q_proj: 1.5}
+  eval_every: 5
+  early_stopping: {patience: 3, min_delta: 1e-3}
   seed: 18446744073709551615
   schedule: linear
   packing: false
@@ -99,6 +105,8 @@ promote:
 	want.Golden = GoldenSpec{File: "data/golden.jsonl", Name: "claims"}
 	w := &want.Train
 	w.Rank, w.Alpha, w.LR, w.Epochs, w.Dropout, w.TargetModules, w.Seed, w.Schedule, w.Packing = 8, 16, 2e-4, 2.5, .05, []string{"q_proj", "v_proj"}, 1<<64-1, "linear", false
+	w.RankPattern = Patterns{{Match: "v_proj", Value: 4}, {Match: `layers\.0\..*q_proj`, Value: 12}} // in the order of the file
+	w.AlphaPattern, w.EvalEvery, w.EarlyStopping = Patterns{{Match: "q_proj", Value: 1.5}}, 5, EarlySpec{Patience: 3, MinDelta: 1e-3}
 	want.Eval = EvalSpec{Scorers: []evals.ScorerSpec{{Name: "exact"}, {Name: "json", Fields: []string{"intent"}}}, Primary: "record",
 		Arms:      []ArmSpec{{Kind: "zero-shot"}, {Kind: "few-shot", Shots: 4}, {Kind: "few-shot", Shots: 8}, {Kind: "nearest-copy"}, {Kind: "linear"}},
 		MaxTokens: 96, Sampling: SamplingSpec{Stop: []string{"\n\n"}}}
@@ -132,6 +140,16 @@ func TestParseErrors(t *testing.T) {
 		{"wrong module", minimal + "train:\n  target_modules: [q_proj, v_porj]\n", 6, 28, "train.target_modules[1]", []string{"did you mean v_proj?"}},
 		{"lr of zero", minimal + "train:\n  lr: 0\n", 6, 7, "train.lr", []string{"more than 0"}},
 		{"negative rank", minimal + "train:\n  rank: -1\n", 6, 9, "train.rank", []string{"1 or more"}},
+		{"pattern of rank 0", minimal + "train:\n  rank_pattern: {q_proj: 0}\n", 6, 18, "train.rank_pattern.q_proj", []string{"1 to 1024"}},
+		{"pattern of half a rank", minimal + "train:\n  rank_pattern:\n    q_proj: 1.5\n", 7, 5, "train.rank_pattern.q_proj", []string{"whole number"}},
+		{"pattern with a text", minimal + "train:\n  alpha_pattern: {q_proj: much}\n", 6, 27, "train.alpha_pattern.q_proj", []string{"a number"}},
+		{"pattern that is none", minimal + "train:\n  alpha_pattern: {\"q_proj(\": 1}\n", 6, 19, "train.alpha_pattern.q_proj(", []string{"regular expression"}},
+		{"pattern twice", minimal + "train:\n  alpha_pattern: {q_proj: 1, \"q_proj\": 2}\n", 6, 30, "q_proj", []string{"a second time"}},
+		{"patterns as a list", minimal + "train:\n  alpha_pattern: [q_proj]\n", 6, 18, "train.alpha_pattern", []string{"q_proj: 32"}},
+		{"patience of 0", minimal + "train:\n  eval_every: 5\n  early_stopping: {min_delta: 1}\n", 7, 3, "train.early_stopping.patience", []string{"1 or more"}},
+		{"early stopping without evaluations", minimal + "train:\n  early_stopping: {patience: 3}\n", 6, 3, "train.early_stopping", []string{"eval_every: 20"}},
+		{"early stopping without held-out rows", "base: b\ndata:\n  train: data/train.jsonl\n  held_out: 0\ntrain:\n  eval_every: 5\n  early_stopping: {patience: 3}\n", 7, 3, "train.early_stopping", []string{"held_out: 5%"}},
+		{"unknown field of early stopping", minimal + "train:\n  early_stopping: {pateince: 3}\n", 6, 20, "train.early_stopping.pateince", []string{"did you mean patience?"}},
 		{"drop without a unit", minimal + "gate:\n  max_drop: 2\n", 6, 13, "gate.max_drop", []string{"did you mean 2pp?"}},
 		{"unknown policy", minimal + "gate:\n  on_inconclusive: blok\n", 6, 20, "gate.on_inconclusive", []string{"did you mean block?"}},
 		{"unknown arm", minimal + "eval:\n  arms: [zero-shoot]\n", 6, 10, "eval.arms[0]", []string{"did you mean zero-shot?"}},
@@ -184,7 +202,7 @@ func TestErrorsAreReportedTogether(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	_, err := Parse("dlm.yaml", []byte("train:\n  rnak: 8\n"), nil)
-	want := `dlm.yaml:2:3: train.rnak: unknown field; expected one of method, rank, alpha, dropout, rslora, target_modules, epochs, max_steps, batch_size, micro_batch, packing, share_prefix, checkpointing, lr, schedule, warmup, weight_decay, clip_norm, seed, shuffle, eval_every, sample_every, save_every, keep_best, precision, samples; did you mean rank?
+	want := `dlm.yaml:2:3: train.rnak: unknown field; expected one of method, rank, alpha, dropout, rslora, target_modules, rank_pattern, alpha_pattern, epochs, max_steps, batch_size, micro_batch, packing, share_prefix, checkpointing, lr, schedule, warmup, weight_decay, clip_norm, seed, shuffle, eval_every, sample_every, save_every, keep_best, early_stopping, precision, samples; did you mean rank?
     2 |   rnak: 8
       |   ^`
 	if d := cmp.Diff(want, err.Error()); d != "" {

@@ -46,32 +46,42 @@ type GoldenSpec struct {
 
 // TrainSpec is how the adapter is trained; see dlm.Recipe.
 type TrainSpec struct {
-	Method        string   `yaml:"method" json:"method"`
-	Rank          int      `yaml:"rank" json:"rank"`
-	Alpha         float64  `yaml:"alpha" json:"alpha"`
-	Dropout       float64  `yaml:"dropout" json:"dropout"`
-	RSLoRA        bool     `yaml:"rslora" json:"rslora"`
-	TargetModules []string `yaml:"target_modules" json:"target_modules"`
-	Epochs        float64  `yaml:"epochs" json:"epochs"`
-	MaxSteps      int      `yaml:"max_steps" json:"max_steps"`
-	BatchSize     int      `yaml:"batch_size" json:"batch_size"`
-	MicroBatch    int      `yaml:"micro_batch" json:"micro_batch"`
-	Packing       bool     `yaml:"packing" json:"packing"`
-	SharePrefix   bool     `yaml:"share_prefix" json:"share_prefix"`
-	Checkpointing string   `yaml:"checkpointing" json:"checkpointing"`
-	LR            float64  `yaml:"lr" json:"lr"`
-	Schedule      string   `yaml:"schedule" json:"schedule"`
-	Warmup        int      `yaml:"warmup" json:"warmup"`
-	WeightDecay   float64  `yaml:"weight_decay" json:"weight_decay"`
-	ClipNorm      float64  `yaml:"clip_norm" json:"clip_norm"`
-	Seed          uint64   `yaml:"seed" json:"seed"`
-	Shuffle       bool     `yaml:"shuffle" json:"shuffle"`
-	EvalEvery     int      `yaml:"eval_every" json:"eval_every"`
-	SampleEvery   int      `yaml:"sample_every" json:"sample_every"`
-	SaveEvery     int      `yaml:"save_every" json:"save_every"`
-	KeepBest      bool     `yaml:"keep_best" json:"keep_best"`
-	Precision     string   `yaml:"precision" json:"precision"`
-	Samples       int      `yaml:"samples" json:"samples"` // held-out prompts answered again as it learns
+	Method        string    `yaml:"method" json:"method"`
+	Rank          int       `yaml:"rank" json:"rank"`
+	Alpha         float64   `yaml:"alpha" json:"alpha"`
+	Dropout       float64   `yaml:"dropout" json:"dropout"`
+	RSLoRA        bool      `yaml:"rslora" json:"rslora"`
+	TargetModules []string  `yaml:"target_modules" json:"target_modules"`
+	RankPattern   Patterns  `yaml:"rank_pattern" json:"rank_pattern,omitempty"`
+	AlphaPattern  Patterns  `yaml:"alpha_pattern" json:"alpha_pattern,omitempty"`
+	Epochs        float64   `yaml:"epochs" json:"epochs"`
+	MaxSteps      int       `yaml:"max_steps" json:"max_steps"`
+	BatchSize     int       `yaml:"batch_size" json:"batch_size"`
+	MicroBatch    int       `yaml:"micro_batch" json:"micro_batch"`
+	Packing       bool      `yaml:"packing" json:"packing"`
+	SharePrefix   bool      `yaml:"share_prefix" json:"share_prefix"`
+	Checkpointing string    `yaml:"checkpointing" json:"checkpointing"`
+	LR            float64   `yaml:"lr" json:"lr"`
+	Schedule      string    `yaml:"schedule" json:"schedule"`
+	Warmup        int       `yaml:"warmup" json:"warmup"`
+	WeightDecay   float64   `yaml:"weight_decay" json:"weight_decay"`
+	ClipNorm      float64   `yaml:"clip_norm" json:"clip_norm"`
+	Seed          uint64    `yaml:"seed" json:"seed"`
+	Shuffle       bool      `yaml:"shuffle" json:"shuffle"`
+	EvalEvery     int       `yaml:"eval_every" json:"eval_every"`
+	SampleEvery   int       `yaml:"sample_every" json:"sample_every"`
+	SaveEvery     int       `yaml:"save_every" json:"save_every"`
+	KeepBest      bool      `yaml:"keep_best" json:"keep_best"`
+	EarlyStopping EarlySpec `yaml:"early_stopping" json:"early_stopping,omitzero"`
+	Precision     string    `yaml:"precision" json:"precision"`
+	Samples       int       `yaml:"samples" json:"samples"` // held-out prompts answered again as it learns
+}
+
+// EarlySpec ends training when the held-out loss no longer falls; see
+// dlm.EarlyStopping.
+type EarlySpec struct {
+	Patience int     `yaml:"patience" json:"patience"`
+	MinDelta float64 `yaml:"min_delta" json:"min_delta"`
 }
 
 // EvalSpec is how adapters and baselines are judged.
@@ -110,6 +120,10 @@ type Promotion struct {
 
 // Paths is one path or a list of them.
 type Paths []string
+
+// Patterns give other ranks or alphas to some projections: fields whose names are
+// regular expressions, in the order of the file, with numbers.
+type Patterns []dlm.Pattern
 
 // Held says what is held out of training to watch the loss: one of the three.
 type Held struct {
@@ -198,9 +212,11 @@ func defaults() Project {
 func (p *Project) Recipe() dlm.Recipe {
 	t := p.Train
 	return dlm.Recipe{Method: t.Method, Rank: t.Rank, Alpha: t.Alpha, Dropout: t.Dropout, RSLoRA: t.RSLoRA, TargetModules: t.TargetModules,
+		RankPattern: t.RankPattern, AlphaPattern: t.AlphaPattern,
 		Epochs: t.Epochs, MaxSteps: t.MaxSteps, BatchSize: t.BatchSize, MicroBatch: t.MicroBatch, MaxLen: p.Data.MaxLen, Packing: t.Packing, SharePrefix: t.SharePrefix, Checkpointing: t.Checkpointing,
 		LR: t.LR, Schedule: t.Schedule, Warmup: t.Warmup, WeightDecay: t.WeightDecay, ClipNorm: t.ClipNorm, Seed: t.Seed, Shuffle: t.Shuffle,
-		EvalEvery: t.EvalEvery, SampleEvery: t.SampleEvery, SaveEvery: t.SaveEvery, KeepBest: t.KeepBest, Truncate: p.Data.Truncate, Precision: t.Precision}
+		EvalEvery: t.EvalEvery, SampleEvery: t.SampleEvery, SaveEvery: t.SaveEvery, KeepBest: t.KeepBest, EarlyStopping: dlm.EarlyStopping(t.EarlyStopping),
+		Truncate: p.Data.Truncate, Precision: t.Precision}
 }
 
 // Sampling is how the arms answer.

@@ -92,11 +92,42 @@ func (p *Project) validateTrain(v *validator) {
 	v.check(t.Dropout >= 0 && t.Dropout < 1, "train.dropout", fmt.Sprintf("is %v", t.Dropout), "0 or more, less than 1", "")
 	v.check(t.WeightDecay >= 0 && t.WeightDecay < 1, "train.weight_decay", fmt.Sprintf("is %v", t.WeightDecay), "0 or more, less than 1", "")
 	v.check(t.ClipNorm >= 0, "train.clip_norm", fmt.Sprintf("is %v", t.ClipNorm), "0 (off) or more", "")
+	t.validatePatterns(v)
+	p.validateEarlyStopping(v)
 	v.check(len(t.TargetModules) > 0, "train.target_modules", "is empty", "one or more of "+strings.Join(modules, ", "), "")
 	for i, m := range t.TargetModules {
 		at := fmt.Sprintf("train.target_modules[%d]", i)
 		v.oneOf(at, m, modules...)
 		v.check(!slices.Contains(t.TargetModules[:i], m), at, fmt.Sprintf("%q is named twice", m), "each once", "")
+	}
+}
+
+func (p *Project) validateEarlyStopping(v *validator) {
+	e := p.Train.EarlyStopping
+	if e == (EarlySpec{}) {
+		return
+	}
+	const at = "train.early_stopping"
+	v.check(e.Patience >= 1, at+".patience", fmt.Sprintf("is %d", e.Patience), "1 or more: the evaluations without progress after which training ends", "")
+	v.check(e.MinDelta >= 0, at+".min_delta", fmt.Sprintf("is %v", e.MinDelta), "0 or more", "")
+	v.check(p.Train.EvalEvery > 0, at, "needs train.eval_every, which is 0", "the steps from one evaluation to the next, such as eval_every: 20", "")
+	v.check(p.Data.HeldOut != Held{}, at, "needs held-out rows, and data.held_out is 0", "a part, a number or a file, such as held_out: 5%", "")
+}
+
+// validatePatterns checks what needs no base; the trainer checks that every
+// pattern matches.
+func (t *TrainSpec) validatePatterns(v *validator) {
+	for field, list := range map[string]Patterns{"rank_pattern": t.RankPattern, "alpha_pattern": t.AlphaPattern} {
+		for _, p := range list {
+			at := join("train."+field, p.Match)
+			_, err := regexp.Compile(p.Match)
+			v.check(err == nil, at, fmt.Sprintf("is no regular expression that can be used (%v)", err), "such as q_proj or layers\\.0\\..*_proj", "")
+			if field == "rank_pattern" {
+				v.check(p.Value == math.Trunc(p.Value) && p.Value >= 1 && p.Value <= 1024, at, fmt.Sprintf("is %v", p.Value), "a whole number from 1 to 1024", "")
+			} else {
+				v.check(p.Value > 0, at, fmt.Sprintf("is %v", p.Value), "more than 0", "")
+			}
+		}
 	}
 }
 

@@ -146,6 +146,9 @@ func (l *pipeline) nameOf(j *lifecycle.Job) (string, error) {
 // --json have them.
 func trainMetrics(r dlm.TrainResult) map[string]float64 {
 	m := map[string]float64{"loss": r.Loss, "tokens": float64(r.Tokens), "seconds": r.Seconds, "peak_rss_bytes": float64(r.PeakBytes)}
+	if r.StoppedEarly {
+		m["stopped_early_step"] = float64(r.Steps)
+	}
 	if r.EvalLoss > 0 {
 		m["eval_loss"], m["best_step"] = r.EvalLoss, float64(r.BestStep)
 	}

@@ -45,6 +45,8 @@ func (l *trainLog) event(e dlm.TrainEvent) {
 		l.a.printf("step %4d/%d  held-out loss %.4f%s\n", e.Step, e.Steps, e.Loss, best)
 	case "sample":
 		l.sample(e)
+	case "stop":
+		l.a.printf("step %4d/%d  %s\n", e.Step, e.Steps, e.Text)
 	case "note":
 		l.a.notef("%s", e.Text)
 	}

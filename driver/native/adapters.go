@@ -89,7 +89,7 @@ func (n *Native) probe(a *lora.Adapter) error {
 	ids := n.plain("Hello, how are you?")
 	v := n.m.Config().Vocab
 	logits := make([]float32, 2*v)
-	p := n.m.NewPass(2*len(ids), a.Config().Rank, false)
+	p := n.m.NewPass(2*len(ids), a.Rank(), false)
 	if err := p.Forward([]model.Segment{{IDs: ids}, {IDs: ids, Adapter: a}}); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func trainLogProbs(t *testing.T, n *Native, dir string, e dlm.Encoded) []float32
 			targets = append(targets, model.Target{Row: i - 1, ID: e.IDs[i]})
 		}
 	}
-	p := n.m.NewPass(len(e.IDs), a.Config().Rank, true)
+	p := n.m.NewPass(len(e.IDs), a.Rank(), true)
 	if err := p.Forward([]model.Segment{{IDs: e.IDs, Adapter: a}}); err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (n *Native) Train(ctx context.Context, job dlm.TrainJob, emit func(dlm.Trai
 		return dlm.TrainResult{}, err
 	}
 	return dlm.TrainResult{
-		Dir: job.Out, Steps: r.Steps, Loss: r.Loss, EvalLoss: r.EvalLoss, BestStep: r.BestStep,
+		Dir: job.Out, Steps: r.Steps, StoppedEarly: r.StoppedEarly, Loss: r.Loss, EvalLoss: r.EvalLoss, BestStep: r.BestStep,
 		Tokens: r.Tokens, Seconds: r.Seconds, PeakBytes: r.PeakBytes, Resumed: r.Resumed,
 	}, nil
 }
@@ -102,8 +102,9 @@ func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 	if err != nil {
 		return j, err
 	}
-	lc := lora.Config{Rank: r.Rank, Alpha: r.Alpha, Dropout: r.Dropout, RSLoRA: r.RSLoRA, Modules: modules}
-	if err := lc.Validate(); err != nil {
+	lc := lora.Config{Rank: r.Rank, Alpha: r.Alpha, Dropout: r.Dropout, RSLoRA: r.RSLoRA, Modules: modules,
+		RankPattern: patterns(r.RankPattern), AlphaPattern: patterns(r.AlphaPattern)}
+	if err := lc.ValidateFor(n.m); err != nil {
 		return j, err
 	}
 	if j.data, err = n.examples("training", in.Rows, r); err != nil {
@@ -118,6 +119,7 @@ func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 		LR: r.LR, Schedule: r.Schedule, Warmup: r.Warmup, WeightDecay: r.WeightDecay, ClipNorm: r.ClipNorm,
 		Seed: r.Seed, Shuffle: r.Shuffle,
 		EvalEvery: r.EvalEvery, SampleEvery: r.SampleEvery, SaveEvery: r.SaveEvery, KeepBest: r.KeepBest,
+		EarlyStop: train.EarlyStop{Patience: r.EarlyStopping.Patience, MinDelta: r.EarlyStopping.MinDelta},
 		Base: n.id.BaseHash, Code: n.o.Code,
 	}
 	j.adapter = lora.New(n.m, lc, r.Seed)
@@ -125,6 +127,14 @@ func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 		err = n.sampling(&j, in.Samples)
 	}
 	return j, err
+}
+
+func patterns(list []dlm.Pattern) []lora.Pattern {
+	var out []lora.Pattern
+	for _, p := range list {
+		out = append(out, lora.Pattern{Match: p.Match, Value: p.Value})
+	}
+	return out
 }
 
 // sampling lets the run answer prompts with the adapter as it learns.

@@ -44,7 +44,7 @@ func skipSlow(t *testing.T, m *model.Model, name string) {
 var adapterSets = map[string]func(m *model.Model) []model.Adapter{
 	"base": func(m *model.Model) []model.Adapter { return []model.Adapter{nil} },
 	"adapters": func(m *model.Model) []model.Adapter {
-		return []model.Adapter{adapter(m, 4, 1), nil, adapter(m, 3, 2)}
+		return []model.Adapter{adapter(m, 4, 1), nil, adapter(m, 3, 2), patterned(m)}
 	},
 }
 

@@ -63,7 +63,17 @@ func engine(t testing.TB, m *model.Model, o Options) *Engine {
 
 // adapter is one whose B is not zero, so that it moves every logit.
 func adapter(m *model.Model, rank int, seed uint64) *lora.Adapter {
-	a := lora.New(m, lora.Config{Rank: rank, Alpha: float64(2 * rank)}, seed)
+	return filled(m, lora.Config{Rank: rank, Alpha: float64(2 * rank)}, seed)
+}
+
+// patterned is an adapter whose projections have several ranks and scales.
+func patterned(m *model.Model) *lora.Adapter {
+	return filled(m, lora.Config{Rank: 2, Alpha: 4, RankPattern: []lora.Pattern{{Match: "v_proj", Value: 4}, {Match: `layers\.1\..*_proj`, Value: 3}},
+		AlphaPattern: []lora.Pattern{{Match: "down_proj", Value: 1}}}, 3)
+}
+
+func filled(m *model.Model, c lora.Config, seed uint64) *lora.Adapter {
+	a := lora.New(m, c, seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for _, p := range a.Params() {
 		if p.Transposed {

@@ -16,7 +16,7 @@ type Adapter struct {
 	shape shape
 	proj  []*projection                   // layers in order, within a layer the adapted modules in order
 	index [][model.NumModules]*projection // [L]
-	rows  [][]float32                     // [threads][R], a row of B while packing
+	rows  [][]float32                     // [threads][largest R], a row of B while packing
 }
 
 // shape is what an adapter must know of its base.
@@ -56,7 +56,7 @@ type Param struct {
 // New makes an adapter for m: A uniform in ±1/√in (PEFT's kaiming_uniform with
 // a = √5, drawn from a counter-based generator over seed, tensor and element), B
 // zero, so that it starts as the base itself. It panics on a configuration that
-// Validate refuses.
+// ValidateFor refuses.
 func New(m *model.Model, c Config, seed uint64) *Adapter {
 	return build(shapeOf(m), c, seed, m.Exec())
 }
@@ -75,21 +75,23 @@ func build(s shape, c Config, seed uint64, x *kernel.Exec) *Adapter {
 
 // alloc makes an adapter of zeros.
 func alloc(s shape, c Config) *Adapter {
-	if err := c.Validate(); err != nil {
+	if err := c.validateFor(s.layers); err != nil {
 		panic("lora: " + err.Error())
 	}
 	c.Modules = c.modules()
+	sizes, _ := c.sizes(s.layers) // validated above
 	a := &Adapter{cfg: c, shape: s, index: make([][model.NumModules]*projection, s.layers)}
 	all := make([]projection, 0, s.layers*len(c.Modules)) // in one piece: a step looks each of them up
 	for l := range s.layers {
 		for _, mod := range c.Modules {
 			out, in := s.linear(mod)
+			size := sizes[l][mod]
 			all = append(all, projection{layer: l, module: mod, out: out, in: in,
-				a: make([]float32, c.Rank*in), bt: make([]float32, c.Rank*out)})
+				a: make([]float32, size.rank*in), bt: make([]float32, size.rank*out)})
 			p := &all[len(all)-1]
 			p.lora = model.LoRA{
-				A: kernel.NewPanels(s.format, c.Rank, in), B: kernel.NewPanels(s.format, out, c.Rank),
-				Rank: c.Rank, Scale: float32(c.Scale()),
+				A: kernel.NewPanels(s.format, size.rank, in), B: kernel.NewPanels(s.format, out, size.rank),
+				Rank: size.rank, Scale: float32(c.scale(size)),
 			}
 			a.proj = append(a.proj, p)
 			a.index[l][mod] = p
@@ -114,6 +116,15 @@ func (a *Adapter) Bytes() (n int64) {
 	return n
 }
 
+// Rank returns the largest rank of a projection: what model.NewPass wants to know.
+func (a *Adapter) Rank() int {
+	rank := 0
+	for _, p := range a.proj {
+		rank = max(rank, p.lora.Rank)
+	}
+	return rank
+}
+
 // Config returns the adapter's configuration, with its modules listed.
 func (a *Adapter) Config() Config { return a.cfg }
 
@@ -121,14 +132,17 @@ func (a *Adapter) Config() Config { return a.cfg }
 // masters, before the next forward pass.
 func (a *Adapter) Repack(x *kernel.Exec) {
 	for len(a.rows) < x.Threads() {
-		a.rows = append(a.rows, make([]float32, a.cfg.Rank))
+		a.rows = append(a.rows, make([]float32, a.Rank()))
 	}
 	x.Run(len(a.proj), func(i, worker int) {
-		a.proj[i].repack(a.cfg.Rank, a.rows[worker])
+		a.proj[i].repack(a.rows[worker])
 	})
 }
 
-func (p *projection) repack(rank int, row []float32) {
+// repack packs A and B; row holds at least R values.
+func (p *projection) repack(row []float32) {
+	rank := p.lora.Rank
+	row = row[:rank]
 	for r := range rank {
 		p.lora.A.SetRowF32(r, p.a[r*p.in:(r+1)*p.in])
 	}
@@ -176,8 +190,8 @@ func (a *Adapter) Params() []Param {
 	ps := make([]Param, 0, 2*len(a.proj))
 	for _, p := range a.proj {
 		ps = append(ps,
-			Param{Name: p.name("lora_A"), Value: p.a, Grad: p.lora.GradA, Shape: []int{a.cfg.Rank, p.in}},
-			Param{Name: p.name("lora_B"), Value: p.bt, Grad: p.lora.GradBT, Shape: []int{p.out, a.cfg.Rank}, Transposed: true})
+			Param{Name: p.name("lora_A"), Value: p.a, Grad: p.lora.GradA, Shape: []int{p.lora.Rank, p.in}},
+			Param{Name: p.name("lora_B"), Value: p.bt, Grad: p.lora.GradBT, Shape: []int{p.out, p.lora.Rank}, Transposed: true})
 	}
 	return ps
 }
@@ -209,8 +223,10 @@ func (p *projection) name(matrix string) string {
 }
 
 // path returns the projection's name in the base.
-func (p *projection) path() string {
-	return fmt.Sprintf("model.layers.%d.%s.%s", p.layer, parent(p.module), p.module)
+func (p *projection) path() string { return modulePath(p.layer, p.module) }
+
+func modulePath(layer int, m model.Module) string {
+	return fmt.Sprintf("model.layers.%d.%s.%s", layer, parent(m), m)
 }
 
 // parent returns the block that holds a module in Hugging Face's names.

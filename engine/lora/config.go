@@ -10,11 +10,13 @@ import (
 
 // Config is the shape and the scaling of an adapter.
 type Config struct {
-	Rank    int            // R, the same for every projection
-	Alpha   float64        // scaling numerator
-	Dropout float64        // probability that a channel of x is dropped before A, in training
-	RSLoRA  bool           // scale by alpha/√R (Kalajdzievski 2023, arXiv:2312.03732) instead of alpha/R
-	Modules []model.Module // adapted projections; empty = all seven
+	Rank         int            // R of every projection that no pattern names
+	Alpha        float64        // scaling numerator, likewise
+	RankPattern  []Pattern      // other ranks, whole numbers; the first pattern that matches wins
+	AlphaPattern []Pattern      // other alphas
+	Dropout      float64        // probability that a channel of x is dropped before A, in training
+	RSLoRA       bool           // scale by alpha/√R (Kalajdzievski 2023, arXiv:2312.03732) instead of alpha/R
+	Modules      []model.Module // adapted projections; empty = all seven
 }
 
 // MaxRank is the largest rank accepted: more is a mistake at the sizes of base
@@ -50,12 +52,24 @@ func ParseModules(names []string) ([]model.Module, error) {
 	return mods, nil
 }
 
-// Scale returns the factor on x Aᵀ.
-func (c Config) Scale() float64 {
+// scale returns the factor on x Aᵀ of a projection of that size.
+func (c Config) scale(s projectionSize) float64 {
 	if c.RSLoRA {
-		return c.Alpha / math.Sqrt(float64(c.Rank))
+		return s.alpha / math.Sqrt(float64(s.rank))
 	}
-	return c.Alpha / float64(c.Rank)
+	return s.alpha / float64(s.rank)
+}
+
+// ValidateFor is Validate and checks that every pattern decides the rank or
+// alpha of a projection of m.
+func (c Config) ValidateFor(m *model.Model) error { return c.validateFor(m.Config().Layers) }
+
+func (c Config) validateFor(layers int) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	_, err := c.sizes(layers)
+	return err
 }
 
 // Validate says what is wrong with the configuration, naming the field.
@@ -73,7 +87,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("module %d does not exist; expected some of %v", m, AllModules())
 		}
 	}
-	return nil
+	return c.validatePatterns()
 }
 
 // modules returns the adapted projections in canonical order.

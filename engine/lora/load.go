@@ -65,6 +65,9 @@ func read(dir string, s shape, x *kernel.Exec) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("adapter refused: %s: %w", path, err)
 	}
+	if err := c.validateFor(s.layers); err != nil {
+		return nil, fmt.Errorf("adapter refused: %s: %w", path, err)
+	}
 	a := alloc(s, c)
 	if err := a.readWeights(dir); err != nil {
 		return nil, err
@@ -109,7 +112,7 @@ func (a *Adapter) bind(f *weights.Safetensors) error {
 			return err
 		}
 		if len(t.Shape) != 2 || t.Shape[0] != p.Shape[0] || t.Shape[1] != p.Shape[1] {
-			return fmt.Errorf("tensor %s has shape %v; the base and rank %d need %v", p.Name, t.Shape, a.cfg.Rank, p.Shape)
+			return fmt.Errorf("tensor %s has shape %v; the base and rank %d need %v", p.Name, t.Shape, p.rank(), p.Shape)
 		}
 		if err := p.fill(t); err != nil {
 			return err
@@ -122,6 +125,14 @@ func (a *Adapter) bind(f *weights.Safetensors) error {
 		}
 	}
 	return nil
+}
+
+// rank is the rank of the tensor's projection.
+func (p Param) rank() int {
+	if p.Transposed {
+		return p.Shape[1]
+	}
+	return p.Shape[0]
 }
 
 // fill copies a file's tensor into the master, transposing B, and refuses NaN

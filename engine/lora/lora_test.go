@@ -20,11 +20,16 @@ const tinyDir = "../testdata/tiny/llama-tied"
 
 func base(t testing.TB, mode kernel.Mode) *model.Model {
 	t.Helper()
+	return baseAt(t, tinyDir, mode)
+}
+
+func baseAt(t testing.TB, dir string, mode kernel.Mode) *model.Model {
+	t.Helper()
 	x, err := kernel.New(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ck, err := weights.Open(tinyDir)
+	ck, err := weights.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,10 +122,11 @@ func TestNewStartsAsTheBase(t *testing.T) {
 }
 
 func TestScale(t *testing.T) {
-	if s := (Config{Rank: 16, Alpha: 32}).Scale(); s != 2 {
+	size := projectionSize{16, 32}
+	if s := (Config{}).scale(size); s != 2 {
 		t.Errorf("alpha 32, rank 16: scale %v", s)
 	}
-	if s := (Config{Rank: 16, Alpha: 32, RSLoRA: true}).Scale(); s != 8 {
+	if s := (Config{RSLoRA: true}).scale(size); s != 8 {
 		t.Errorf("alpha 32, rank 16, rsLoRA: scale %v", s)
 	}
 }
@@ -411,7 +417,10 @@ const goodConfig = `{"peft_type":"LORA","task_type":"CAUSAL_LM","r":4,"lora_alph
 func TestConfigFieldsThatChangeTheMaths(t *testing.T) {
 	for _, c := range []struct{ field, want string }{
 		{`"use_dora":true`, "use_dora is true: DoRA"}, {`"modules_to_save":["lm_head"]`, "modules_to_save"},
-		{`"bias":"all"`, "bias"}, {`"rank_pattern":{"q_proj":8}`, "rank_pattern"}, {`"alpha_pattern":{"q_proj":8}`, "alpha_pattern"},
+		{`"bias":"all"`, "bias"}, {`"rank_pattern":{"q_proj":0}`, "rank_pattern"}, {`"rank_pattern":{"q_proj":1.5}`, "rank_pattern"},
+		{`"rank_pattern":{"q_proj":"8"}`, "rank_pattern"}, {`"rank_pattern":["q_proj"]`, "rank_pattern"}, {`"rank_pattern":{"q_proj":4096}`, "rank_pattern"},
+		{`"rank_pattern":{"q_proj":8,"q_proj":4}`, "twice"}, {`"alpha_pattern":{"q_proj":-8}`, "alpha_pattern"}, {`"alpha_pattern":{"(":8}`, "alpha_pattern"},
+		{`"alpha_pattern":{"(?=q)q_proj":8}`, "(?="},
 		{`"fan_in_fan_out":true`, "fan_in_fan_out"}, {`"layers_to_transform":[0]`, "layers_to_transform"},
 		{`"layers_pattern":"layers"`, "layers_pattern"}, {`"lora_bias":true`, "lora_bias"}, {`"use_qalora":true`, "use_qalora"},
 		{`"layer_replication":[[0,2]]`, "layer_replication"}, {`"trainable_token_indices":[3]`, "trainable_token_indices"},

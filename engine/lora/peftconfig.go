@@ -26,7 +26,6 @@ var neutral = map[string]bool{
 // are accepted when switched off (null, false, empty).
 var refused = map[string]string{
 	"alora_invocation_tokens": "activated LoRA",
-	"alpha_pattern":           "another alpha for some projections",
 	"arrow_config":            "Arrow routing",
 	"bias":                    "trained biases",
 	"ensure_weight_tying":     "adapters on tied embeddings",
@@ -40,7 +39,6 @@ var refused = map[string]string{
 	"megatron_config":         "Megatron layers",
 	"modules_to_save":         "whole modules saved beside the adapter",
 	"monteclora_config":       "MonteCLoRA",
-	"rank_pattern":            "another rank for some projections",
 	"target_parameters":       "adapters on single parameters",
 	"trainable_token_indices": "trained token embeddings",
 	"use_bdlora":              "block-diagonal LoRA",
@@ -86,6 +84,13 @@ func parseConfig(raw []byte) (Config, error) {
 		take("lora_dropout", false, &c.Dropout), take("use_rslora", false, &c.RSLoRA)); err != nil {
 		return Config{}, err
 	}
+	var err error
+	if c.RankPattern, err = parsePatterns("rank_pattern", fields["rank_pattern"]); err != nil {
+		return Config{}, err
+	}
+	if c.AlphaPattern, err = parsePatterns("alpha_pattern", fields["alpha_pattern"]); err != nil {
+		return Config{}, err
+	}
 	names, err := targetModules(fields["target_modules"])
 	if err != nil {
 		return Config{}, err
@@ -106,7 +111,7 @@ func checkFields(fields map[string]json.RawMessage) error {
 	for _, k := range keys {
 		v := fields[k]
 		switch k {
-		case "r", "lora_alpha", "use_rslora", "target_modules":
+		case "r", "lora_alpha", "use_rslora", "target_modules", "rank_pattern", "alpha_pattern":
 			continue
 		case "peft_type":
 			if string(v) != `"LORA"` {
@@ -190,7 +195,7 @@ func configJSON(c Config, base string) ([]byte, error) {
 	if c.Alpha == float64(int64(c.Alpha)) {
 		alpha = int64(c.Alpha) // PEFT declares lora_alpha as an integer
 	}
-	raw, err := json.MarshalIndent(map[string]any{
+	fields := map[string]any{
 		"base_model_name_or_path": base,
 		"bias":                    "none",
 		"fan_in_fan_out":          false,
@@ -204,6 +209,13 @@ func configJSON(c Config, base string) ([]byte, error) {
 		"target_modules":          names,
 		"task_type":               "CAUSAL_LM",
 		"use_rslora":              c.RSLoRA,
-	}, "", "  ")
+	}
+	if len(c.RankPattern) > 0 {
+		fields["rank_pattern"] = patternsJSON(c.RankPattern)
+	}
+	if len(c.AlphaPattern) > 0 {
+		fields["alpha_pattern"] = patternsJSON(c.AlphaPattern)
+	}
+	raw, err := json.MarshalIndent(fields, "", "  ")
 	return append(raw, '\n'), err
 }

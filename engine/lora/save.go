@@ -131,6 +131,13 @@ func (a *Adapter) card(id BaseIdentity) []byte {
 		scaling = "alpha / sqrt(rank)"
 	}
 	base := or(id.BaseName, "unnamed base")
+	rank, alpha := fmt.Sprint(a.cfg.Rank), fmt.Sprint(a.cfg.Alpha)
+	if len(a.cfg.RankPattern) > 0 {
+		rank += "; `" + patternsText(a.cfg.RankPattern) + "`"
+	}
+	if len(a.cfg.AlphaPattern) > 0 {
+		alpha += "; `" + patternsText(a.cfg.AlphaPattern) + "`"
+	}
 	return fmt.Appendf(nil, `---
 base_model: %s
 library_name: peft
@@ -144,8 +151,8 @@ tags:
 
 | | |
 |---|---|
-| rank | %d |
-| alpha | %v (scaling: %s) |
+| rank | %s |
+| alpha | %s (scaling: %s) |
 | dropout in training | %v |
 | projections | %s |
 | trained values | %d |
@@ -160,7 +167,7 @@ With PEFT:
 
     from peft import PeftModel
     model = PeftModel.from_pretrained(base, "THIS_FOLDER")
-`, yamlString(base), base, a.cfg.Rank, a.cfg.Alpha, scaling, a.cfg.Dropout, strings.Join(mods, ", "),
+`, yamlString(base), base, rank, alpha, scaling, a.cfg.Dropout, strings.Join(mods, ", "),
 		a.Parameters(), id.BaseHash, or(id.TokenizerHash, "not recorded"), or(id.TemplateHash, "not recorded"), WeightsFile)
 }
 

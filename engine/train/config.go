@@ -47,10 +47,11 @@ type Config struct {
 	Seed    uint64 // of the data order and of dropout
 	Shuffle bool
 
-	EvalEvery   int  // steps; 0 = at the end of each epoch
-	SampleEvery int  // steps; 0 = with each evaluation
-	SaveEvery   int  // steps; 0 = with each evaluation
-	KeepBest    bool // end with the adapter of the least evaluation loss
+	EvalEvery   int       // steps; 0 = at the end of each epoch
+	SampleEvery int       // steps; 0 = with each evaluation
+	SaveEvery   int       // steps; 0 = with each evaluation
+	KeepBest    bool      // end with the adapter of the least evaluation loss
+	EarlyStop   EarlyStop // zero = all steps are made
 
 	MemoryLimit int64  // bytes the run may take; 0 = what the machine has free
 	CacheBytes  int64  // bytes that Sample will take, for the plan
@@ -117,6 +118,9 @@ func (c Config) validate(maxSeq int) error {
 	if !slices.Contains([]string{"auto", "on", "off"}, c.Checkpointing) {
 		return fmt.Errorf("checkpointing %q: expected auto, on or off", c.Checkpointing)
 	}
+	if err := c.EarlyStop.validate(c); err != nil {
+		return err
+	}
 	return optim.Schedule{Kind: c.Schedule, Peak: c.LR, Warmup: c.Warmup}.Validate()
 }
 
@@ -135,7 +139,7 @@ func (r *runner) identity() []field {
 	for _, m := range lc.Modules {
 		mods = append(mods, m.String())
 	}
-	return []field{
+	id := []field{
 		f("base", c.Base), f("precision", precision(r.mode)),
 		f("rank", lc.Rank), f("alpha", lc.Alpha), f("dropout", lc.Dropout), f("rslora", lc.RSLoRA),
 		f("target_modules", strings.Join(mods, ",")), f("starting adapter", valueHash(r.adapter)),
@@ -147,6 +151,17 @@ func (r *runner) identity() []field {
 		f("seed", c.Seed), f("shuffle", c.Shuffle), f("share_prefix", r.sharesPrefixes()),
 		f("eval_every", c.EvalEvery), f("keep_best", c.KeepBest),
 	}
+	// Settings that most runs do without stand there only when used.
+	if len(lc.RankPattern) > 0 {
+		id = append(id, f("rank_pattern", lc.RankPattern))
+	}
+	if len(lc.AlphaPattern) > 0 {
+		id = append(id, f("alpha_pattern", lc.AlphaPattern))
+	}
+	if c.EarlyStop.Patience > 0 {
+		id = append(id, f("early_stopping", c.EarlyStop))
+	}
+	return id
 }
 
 // sharesPrefixes reports whether examples of a step share prefixes.

@@ -27,16 +27,17 @@ type Event struct {
 
 // Result is what a run made. The adapter itself is the one that was passed in.
 type Result struct {
-	Steps     int
-	Loss      float64   // of the last step
-	EvalLoss  float64   // of the kept adapter; 0 without held-out examples
-	BestStep  int       // step of the kept adapter
-	Tokens    int       // seen in the whole run
-	Seconds   float64   // of training, over all parts of a resumed run
-	PeakBytes int64     // largest resident set of this process
-	Resumed   int       // step it was resumed from, 0 = from the start
-	Losses    []float64 // of every step, in order
-	Evals     []Eval    // every evaluation, in order
+	Steps        int       // made; fewer than planned when StoppedEarly
+	StoppedEarly bool      // by Config.EarlyStop
+	Loss         float64   // of the last step
+	EvalLoss     float64   // of the kept adapter; 0 without held-out examples
+	BestStep     int       // step of the kept adapter
+	Tokens       int       // seen in the whole run
+	Seconds      float64   // of training, over all parts of a resumed run
+	PeakBytes    int64     // largest resident set of this process
+	Resumed      int       // step it was resumed from, 0 = from the start
+	Losses       []float64 // of every step, in order
+	Evals        []Eval    // every evaluation, in order
 }
 
 // Eval is one evaluation on the held-out examples.

@@ -40,7 +40,7 @@ type Plan struct {
 // checkpoint is written from where its values stand.
 func PlanMemory(m *model.Model, a *lora.Adapter, microTokens int, cacheBytes int64, again ...model.Recompute) map[string]int64 {
 	n := a.Parameters()
-	bytes := model.PassBytes(m.Config(), m.Mode(), microTokens, a.Config().Rank, true, m.Exec().Threads(), again...)
+	bytes := model.PassBytes(m.Config(), m.Mode(), microTokens, a.Rank(), true, m.Exec().Threads(), again...)
 	bytes["weights"] = m.Bytes()
 	bytes["adapter"] = a.Bytes()
 	bytes["optimiser"] = n * (4 + 8) // gradient, two moments

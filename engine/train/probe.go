@@ -13,12 +13,12 @@ import (
 // largest pass of the first step is run forward and backward twice, and the
 // second time counts. The adapter's values do not change.
 func Probe(ctx context.Context, m *model.Model, a *lora.Adapter, data []Example, cfg Config) (float64, error) {
-	cfg.Epochs, cfg.MaxSteps = 0, 1
+	cfg.Epochs, cfg.MaxSteps, cfg.EarlyStop = 0, 1, EarlyStop{}
 	r, err := newRunner(m, a, data, nil, cfg)
 	if err != nil {
 		return 0, err
 	}
-	r.pass = m.NewPass(r.plan.MicroTokens, a.Config().Rank, true, model.Recompute(r.plan.Recomputed))
+	r.pass = m.NewPass(r.plan.MicroTokens, a.Rank(), true, model.Recompute(r.plan.Recomputed))
 	a.EnableGrad()
 	defer a.ZeroGrad()
 	units := r.pack.canonical(r.order.step(0), r.cfg.MaxLen)

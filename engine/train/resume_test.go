@@ -44,15 +44,21 @@ func whole(t testing.TB, cfg Config) (string, Result) {
 	return valueHash(a), res
 }
 
-const childEnv = "DLM_TRAIN_TEST_DIR"
+const (
+	childEnv    = "DLM_TRAIN_TEST_DIR"
+	childConfig = "DLM_TRAIN_TEST_CONFIG"
+)
 
-// TestChildProcess is no test: it is the process that TestKilledRunResumes kills.
+// childConfigs are the runs that child processes make.
+var childConfigs = map[string]func() Config{"resumable": resumable, "early": early}
+
+// TestChildProcess is no test: it is the process that killed starts and kills.
 func TestChildProcess(t *testing.T) {
 	dir := os.Getenv(childEnv)
 	if dir == "" {
-		t.Skip("only the process that TestKilledRunResumes starts runs this")
+		t.Skip("only the process that another test starts runs this")
 	}
-	_, _, err := start(t, context.Background(), dir, resumable(), func(e Event) {
+	_, _, err := start(t, context.Background(), dir, childConfigs[os.Getenv(childConfig)](), func(e Event) {
 		fmt.Printf("EVENT %s %d\n", e.Kind, e.Step)
 	})
 	if err != nil {
@@ -60,12 +66,12 @@ func TestChildProcess(t *testing.T) {
 	}
 }
 
-// killed starts a child on dir and kills it with SIGKILL as soon as an event
+// killed starts a child on dir, with one of childConfigs, and kills it with SIGKILL as soon as an event
 // line has the given text, or after a while.
-func killed(t *testing.T, dir, at string, wait time.Duration) {
+func killed(t *testing.T, config, dir, at string, wait time.Duration) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestChildProcess$", "-test.v")
-	cmd.Env = append(os.Environ(), childEnv+"="+dir)
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, childConfig+"="+config)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -89,8 +95,8 @@ func killed(t *testing.T, dir, at string, wait time.Duration) {
 func TestKilledRunResumes(t *testing.T) {
 	want, wantRes := whole(t, resumable())
 	dir := t.TempDir()
-	killed(t, dir, "EVENT step 3", 0)                        // before its checkpoint
-	killed(t, dir, "EVENT checkpoint 5", 3*time.Millisecond) // somewhere in the next step
+	killed(t, "resumable", dir, "EVENT step 3", 0)                        // before its checkpoint
+	killed(t, "resumable", dir, "EVENT checkpoint 5", 3*time.Millisecond) // somewhere in the next step
 	if steps, err := checkpointSteps(dir); err != nil || len(steps) == 0 || steps[0] < 5 || steps[0] == 8 {
 		t.Fatalf("checkpoints %v, error %v: the children were not cut off where they should have been", steps, err)
 	}

@@ -77,7 +77,7 @@ func Run(ctx context.Context, m *model.Model, a *lora.Adapter, data, held []Exam
 	// The buffers of a run live as long as it does: waiting for as much garbage as
 	// there is live memory, the default, would double the peak for nothing.
 	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
-	r.prepare(m.NewPass(r.plan.MicroTokens, a.Config().Rank, true, model.Recompute(r.plan.Recomputed)))
+	r.prepare(m.NewPass(r.plan.MicroTokens, a.Rank(), true, model.Recompute(r.plan.Recomputed)))
 	return r.run(ctx)
 }
 
@@ -90,6 +90,9 @@ func newRunner(m *model.Model, a *lora.Adapter, data, held []Example, cfg Config
 	}
 	if len(data) == 0 {
 		return nil, errors.New("there are no training examples")
+	}
+	if cfg.EarlyStop.Patience > 0 && len(held) == 0 {
+		return nil, errors.New("early_stopping needs held-out examples, whose loss it watches")
 	}
 	if err := errors.Join(checkExamples("training", data, mc.Vocab, cfg.MaxLen), checkExamples("held-out", held, mc.Vocab, cfg.MaxLen)); err != nil {
 		return nil, err
@@ -130,12 +133,15 @@ func (r *runner) run(ctx context.Context) (Result, error) {
 	for _, w := range r.plan.Warnings {
 		r.note(w)
 	}
-	for r.st.Pending || r.st.Step < r.total {
+	for r.st.Pending || (r.st.Step < r.total && !r.stopped()) {
 		if err := r.next(ctx); err != nil {
 			return Result{}, r.leave(ctx, err)
 		}
 	}
 	r.adapter.SetDropout(false, 0)
+	if r.stopped() {
+		r.tellStop()
+	}
 	return r.finish()
 }
 
@@ -206,12 +212,12 @@ func (r *runner) eval(ctx context.Context) error {
 }
 
 // due reports whether something done every so many steps (0: at the end of each
-// epoch) is due now; at the last step everything is.
+// epoch) is due now; after the last step, planned or early, everything is.
 func (r *runner) due(every int) bool {
 	if every == 0 {
 		every = r.order.perEpoch()
 	}
-	return r.st.Step%every == 0 || r.st.Step == r.total
+	return r.st.Step%every == 0 || r.st.Step == r.total || r.stopped()
 }
 
 // orElse asks due about every, or takes otherwise when every is 0.
@@ -299,7 +305,7 @@ func (r *runner) takeUp(st state) error {
 // finish puts the kept values into the adapter.
 func (r *runner) finish() (Result, error) {
 	res := Result{
-		Steps: r.total, BestStep: r.st.Step, Tokens: r.st.Tokens, Seconds: r.st.Seconds,
+		Steps: r.st.Step, StoppedEarly: r.stopped(), BestStep: r.st.Step, Tokens: r.st.Tokens, Seconds: r.st.Seconds,
 		PeakBytes: peakBytes(), Resumed: r.resumed, Losses: r.st.Losses, Evals: r.st.Evals,
 	}
 	if n := len(r.st.Losses); n > 0 {

@@ -57,9 +57,9 @@ def chat_row(tok, msgs):
     return ids, mask
 
 
-def random_adapter(m, rank, alpha, modules, seed, rslora):
+def random_adapter(m, rank, alpha, modules, seed, rslora, **more):
     """A PEFT model with non-zero B, and its values by PEFT's file names. Values are exact in bf16."""
-    pm = get_peft_model(m, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=modules, bias="none", task_type="CAUSAL_LM", use_rslora=rslora))
+    pm = get_peft_model(m, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=modules, bias="none", task_type="CAUSAL_LM", use_rslora=rslora, **more))
     rng = np.random.default_rng(seed)
     params = {n.replace(".default", ""): p for n, p in pm.named_parameters() if p.requires_grad}
     with torch.no_grad():
@@ -80,7 +80,7 @@ def save_adapter(pm, params, out, base):
     for k in ("peft_type", "task_type"):
         c[k] = getattr(c[k], "value", c[k])
     with open(f"{out}/adapter_config.json", "w") as f:
-        json.dump(c, f, indent=1, sort_keys=True, default=str)
+        json.dump(dict(sorted(c.items())), f, indent=1, default=str)  # the order of patterns counts
         f.write("\n")
 
 
@@ -116,6 +116,25 @@ def sft_loss(pm, rows):
         lp = pm(torch.tensor([ids]), use_cache=False).logits[0, :-1].log_softmax(-1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
         total = total - (lp * torch.tensor(mask[1:], dtype=lp.dtype)).sum() / n
     return total, n
+
+
+# Rank and alpha patterns: one name, a whole layer of one block, a name from the beginning, a later one that an earlier one hides in part.
+PATTERNS = dict(rank_pattern={"q_proj": 2, r"layers\.1\.mlp\..*": 7, "^model.layers.0.self_attn.v_proj": 5, "(gate|up)_proj": 3},
+                alpha_pattern={"0.self_attn.(k|v)_proj": 3, "down_proj": 12})
+
+
+def pattern_goldens(folder, tok, ids, start):
+    """An adapter with PATTERNS and rsLoRA: log-probabilities, SFT loss and gradient norms in f64."""
+    pm, params = random_adapter(load(folder), 4, 8, MODULES, 9, True, **PATTERNS)
+    out = f"{folder}/adapter-patterns"
+    save_adapter(pm, params, out, os.path.basename(folder))
+    r = adapter_goldens(folder, out, ids, start)
+    p64 = PeftModel.from_pretrained(load(folder, torch.float64), out, is_trainable=True).double().train()
+    loss, _ = sft_loss(p64, [chat_row(tok, c) for c in CONVERSATIONS])
+    loss.backward()
+    r["loss_f64"] = loss.item()
+    r["grad_norm_f64"] = {k.replace(".default", ""): p.grad.norm().item() for k, p in p64.named_parameters() if p.requires_grad}
+    return r
 
 
 def train_goldens(folder, tok, adapter, full):
@@ -179,6 +198,8 @@ def make(folder, same_as=()):
         pm, params = random_adapter(load(folder), rank, alpha, modules, 7, rs)
         save_adapter(pm, params, f"{folder}/{name}", os.path.basename(folder))
         out["adapters"][name] = adapter_goldens(folder, f"{folder}/{name}", ids, start)
+    if os.path.basename(folder) == "qwen3":
+        out["patterns"] = pattern_goldens(folder, tok, ids, start)
     out["sft"] = train_goldens(folder, tok, f"{folder}/adapter", full)
     out["chat"] = chat_goldens(tok)
     save_file({k: v.contiguous() for k, v in sorted(full.items())}, f"{folder}/golden.safetensors")
