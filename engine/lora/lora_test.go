@@ -121,16 +121,6 @@ func TestNewStartsAsTheBase(t *testing.T) {
 	}
 }
 
-func TestScale(t *testing.T) {
-	size := projectionSize{16, 32}
-	if s := (Config{}).scale(size); s != 2 {
-		t.Errorf("alpha 32, rank 16: scale %v", s)
-	}
-	if s := (Config{RSLoRA: true}).scale(size); s != 8 {
-		t.Errorf("alpha 32, rank 16, rsLoRA: scale %v", s)
-	}
-}
-
 func TestPanelsHoldTheMasters(t *testing.T) {
 	for _, mode := range []kernel.Mode{kernel.F32, kernel.BF16} {
 		m := base(t, mode)

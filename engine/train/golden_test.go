@@ -16,7 +16,7 @@ func stepper(t testing.TB, r *runner, err error) *runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.prepare(r.m.NewPass(r.plan.MicroTokens, r.adapter.Config().Rank, true))
+	r.prepare(r.m.NewPass(r.plan.MicroTokens, r.adapter.Rank(), true))
 	return r
 }
 
