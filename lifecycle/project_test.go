@@ -149,7 +149,7 @@ func TestParseErrors(t *testing.T) {
 		{"patience of 0", minimal + "train:\n  eval_every: 5\n  early_stopping: {min_delta: 1}\n", 7, 3, "train.early_stopping.patience", []string{"1 or more"}},
 		{"early stopping without evaluations", minimal + "train:\n  early_stopping: {patience: 3}\n", 6, 3, "train.early_stopping", []string{"eval_every: 20"}},
 		{"early stopping without held-out rows", "base: b\ndata:\n  train: data/train.jsonl\n  held_out: 0\ntrain:\n  eval_every: 5\n  early_stopping: {patience: 3}\n", 7, 3, "train.early_stopping", []string{"held_out: 5%"}},
-		{"unknown field of early stopping", minimal + "train:\n  early_stopping: {pateince: 3}\n", 6, 20, "train.early_stopping.pateince", []string{"did you mean patience?"}},
+		{"unknown field of early stopping", minimal + "train:\n  early_stopping: {patient: 3}\n", 6, 20, "train.early_stopping.patient", []string{"did you mean patience?"}},
 		{"drop without a unit", minimal + "gate:\n  max_drop: 2\n", 6, 13, "gate.max_drop", []string{"did you mean 2pp?"}},
 		{"unknown policy", minimal + "gate:\n  on_inconclusive: blok\n", 6, 20, "gate.on_inconclusive", []string{"did you mean block?"}},
 		{"unknown arm", minimal + "eval:\n  arms: [zero-shoot]\n", 6, 10, "eval.arms[0]", []string{"did you mean zero-shot?"}},
