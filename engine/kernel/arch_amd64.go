@@ -38,9 +38,9 @@ var (
 // set makes the kernel set of v with these row functions and this rope for bf16.
 func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs), rope func(*ropeArgs)) *set {
 	s := &set{name: name, uses: uses, panel: v.panel, panelT: v.panelT, block: v.block, outer: v.outerAccum, blocks: v.blocks, rows: rows,
-		rope: [2]func(*ropeArgs){BF16: rope, F32: ropeF32x16}, adam: adamF32x16, dots: headDotsF32x16}
+		rope: [2]func(*ropeArgs){BF16: rope, F32: ropeF32x16}, adam: adamF32x16, dots: headDotsF32x16, scaleRows: scaleRowsF32x16}
 	if v.f32.vecCols == 8 {
-		s.rope[F32], s.adam, s.dots = ropeF32x8, adamF32x8, headDotsF32x8
+		s.rope[F32], s.adam, s.dots, s.scaleRows = ropeF32x8, adamF32x8, headDotsF32x8, scaleRowsF32x8
 	}
 	if v.fused {
 		s.share, s.streams = shareRun, streamsBF16

@@ -242,24 +242,22 @@ func checkPut(what string, b Block, a Operand, fits bool) {
 // HeadDots sets dst [heads] to the sums, over each of a row's heads of d values, of
 // v[i] * o[r][i], in the package's fixed order; o has heads * d columns.
 func (x *Exec) HeadDots(dst, v []float32, o Operand, r, d int) {
-	row := o.Slice(r, r+1)
-	row.check("HeadDots")
-	if d < 1 || o.Cols%d != 0 {
-		panic(fmt.Sprintf("kernel: HeadDots: heads of %d in rows of %d", d, o.Cols))
+	if d < 1 || o.Cols%d != 0 || r < 0 || r >= o.Rows {
+		panic(fmt.Sprintf("kernel: HeadDots: heads of %d in row %d of %d x %d", d, r, o.Rows, o.Cols))
 	}
 	heads := o.Cols / d
 	checkLen("HeadDots", len(v), o.Cols)
 	checkLen("HeadDots: destination", len(dst), heads)
 	if f := x.set.dots; f != nil && o.Mode == BF16 && d%laneCols == 0 && heads > 0 {
-		a := ropeArgs{dst: ptr(dst), src: ptr(v), cos: ptr(row.B), heads: heads, vectors: d / laneCols}
+		a := ropeArgs{dst: ptr(dst), src: ptr(v), cos: ptr(o.B[r*o.Stride:][:o.Cols]), heads: heads, vectors: d / laneCols}
 		f(hideRope(&a))
 		return
 	}
 	for h := range heads {
 		if o.Mode == F32 {
-			dst[h] = x.Dot(v[h*d:(h+1)*d], row.F[h*d:(h+1)*d])
+			dst[h] = x.Dot(v[h*d:(h+1)*d], o.F[r*o.Stride+h*d:][:d])
 		} else {
-			dst[h] = x.dotBF16(v[h*d:(h+1)*d], row.B[h*d:(h+1)*d])
+			dst[h] = x.dotBF16(v[h*d:(h+1)*d], o.B[r*o.Stride+h*d:][:d])
 		}
 	}
 }

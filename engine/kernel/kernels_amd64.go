@@ -717,6 +717,9 @@ func adamF32x16(a *adamArgs)
 func headDotsF32x16(a *ropeArgs)
 
 //go:noescape
+func scaleRowsF32x16(a *ropeArgs)
+
+//go:noescape
 func rowWidenF32x16(a *rowArgs)
 
 //go:noescape
@@ -826,6 +829,9 @@ func adamF32x8(a *adamArgs)
 
 //go:noescape
 func headDotsF32x8(a *ropeArgs)
+
+//go:noescape
+func scaleRowsF32x8(a *ropeArgs)
 
 //go:noescape
 func rowWidenF32x8(a *rowArgs)

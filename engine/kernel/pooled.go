@@ -117,11 +117,13 @@ func (x *Exec) RMSNorm(dst Operand, rstd []float32, src []float32, weight []floa
 }
 
 // RMSNormKeep is RMSNorm that also copies src to keep [rows, c], for a backward
-// pass after src has changed.
+// pass after src has changed; a nil keep is not wanted.
 func (x *Exec) RMSNormKeep(dst Operand, rstd, keep []float32, src []float32, weight []float32, eps float32, rows, c int) {
 	checkRows("RMSNormKeep", dst, rows, c)
 	checkLen("RMSNormKeep: rstd", len(rstd), rows)
-	checkLen("RMSNormKeep: keep", len(keep), rows*c)
+	if keep != nil {
+		checkLen("RMSNormKeep: keep", len(keep), rows*c)
+	}
 	checkLen("RMSNormKeep: source", len(src), rows*c)
 	checkLen("RMSNormKeep: weight", len(weight), c)
 	x.rowsLocked(rowsJob{kind: kindNorm, rows: rows, c: c, dst: dst, p0: src, weight: weight, rstd: rstd, keep: keep, eps: eps})

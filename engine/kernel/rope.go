@@ -32,18 +32,19 @@ func (x *Exec) Rope(dst Operand, r int, src, cos, sin []float32, sign float32) {
 		panic(fmt.Sprintf("kernel: Rope: %d cosines and %d sines for a row of %d", half, len(sin), dst.Cols))
 	}
 	checkLen("Rope", len(src), dst.Cols)
-	row := dst.Slice(r, r+1)
-	row.check("Rope")
+	if r < 0 || r >= dst.Rows {
+		panic(fmt.Sprintf("kernel: Rope: row %d of %d", r, dst.Rows))
+	}
 	a := ropeArgs{src: ptr(src), cos: ptr(cos), sin: ptr(sin), heads: dst.Cols / (2 * half), vectors: half / laneCols, sign: sign}
 	f := x.set.rope[dst.Mode]
 	switch {
 	case f == nil || half%laneCols != 0:
-		portableRope(row, src, cos, sin, sign)
+		portableRope(dst.Slice(r, r+1), src, cos, sin, sign)
 		return
 	case dst.Mode == F32:
-		a.dst = ptr(row.F)
+		a.dst = ptr(dst.F[r*dst.Stride:][:dst.Cols])
 	default:
-		a.dst = ptr(row.B)
+		a.dst = ptr(dst.B[r*dst.Stride:][:dst.Cols])
 	}
 	if a.heads > 0 {
 		f(hideRope(&a))

@@ -233,6 +233,23 @@ func TestAdamWBits(t *testing.T) {
 	}
 }
 
+// TestScaleRows: each row has its own factor.
+func TestScaleRows(t *testing.T) {
+	r := newRand(57)
+	for _, set := range availableSets() {
+		x := execFor(t, set, 1)
+		for _, cols := range []int{5, 16, 64} {
+			got, f := randF32(r, 7*cols, 1), randF32(r, 7, 1)
+			want := make([]float32, len(got))
+			for i := range want {
+				want[i] = mul32(got[i], f[i/cols])
+			}
+			x.ScaleRows(got, cols, f)
+			wantBits(t, set, got, want)
+		}
+	}
+}
+
 // TestExpScale compares the fused gradient with its steps.
 func TestExpScale(t *testing.T) {
 	r := newRand(56)

@@ -55,6 +55,19 @@ func (x *Exec) Scale(dst []float32, s float32) {
 	x.row(opScale, &a)
 }
 
+// ScaleRows multiplies each row of dst [len(f), cols], without gaps, by its factor.
+func (x *Exec) ScaleRows(dst []float32, cols int, f []float32) {
+	checkLen("ScaleRows", len(dst), cols*len(f))
+	if k := x.set.scaleRows; k != nil && cols%laneCols == 0 && cols > 0 && len(f) > 0 {
+		a := ropeArgs{dst: ptr(dst), src: ptr(f), heads: len(f), vectors: cols / laneCols}
+		k(hideRope(&a))
+		return
+	}
+	for r, s := range f {
+		x.Scale(dst[r*cols:(r+1)*cols], s)
+	}
+}
+
 // Axpy adds s times src to dst, each element one fused multiply-add.
 func (x *Exec) Axpy(dst []float32, s float32, src []float32) {
 	checkLen("Axpy", len(dst), len(src))

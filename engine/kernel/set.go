@@ -25,6 +25,8 @@ type set struct {
 	rope [2]func(*ropeArgs) // by mode of dst; vectors of 16, or nil
 	adam func(*adamArgs)    // n a multiple of 16
 	dots func(*ropeArgs)    // HeadDots for vectors of 16, or nil; cos is the bf16 row
+	// ScaleRows for vectors of 16, or nil; src holds the factors, heads is the rows.
+	scaleRows func(*ropeArgs)
 }
 
 // entry is a set and what it needs of the CPU ("" when there).

@@ -222,9 +222,10 @@ func (p *Pass) attendRows(t *attentionTask, a *activations, w *attentionTiles) {
 	}
 	for i := range n {
 		row, head := t.at(i)
-		x.Scale(out[i*d:(i+1)*d], 1/w.l[i])
+		w.f[i] = 1 / w.l[i]
 		a.smax[row*heads+head], a.ssum[row*heads+head] = w.m[i], w.l[i]
 	}
+	x.ScaleRows(out, d, w.f[:n])
 	x.RoundRows(t.tile(a.att, d), out, d)
 }
 
@@ -255,10 +256,8 @@ func (p *Pass) softmaxBlock(t *attentionTask, b int, scale float32, out []float3
 	x.Exp(before, before) // of 0 it is exactly 1
 	for i, f := range before {
 		w.l[i] = float32(w.l[i]*f) + w.sum[i]
-		if f != 1 {
-			x.Scale(out[i*d:(i+1)*d], f)
-		}
 	}
+	x.ScaleRows(out, d, before)
 }
 
 // headRows views columns col..col+d of some rows as an operand of their own.

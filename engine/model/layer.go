@@ -30,13 +30,21 @@ func (p *Pass) embedTask(i, _ int) {
 	p.m.embed.RowF32(int(seg.IDs[r.pos-seg.Start]), p.hid[i*c:(i+1)*c])
 }
 
+// keep is where a residual is kept for the backward pass: nowhere if there is none.
+func (p *Pass) keep(x []float32) []float32 {
+	if !p.train {
+		return nil
+	}
+	return x
+}
+
 // attentionForward: x2 = x + o_proj(attention(norm(x))), from p.hid into p.hid.
 func (p *Pass) attentionForward(ly int, a *activations) {
 	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
 	c, n := cfg.Hidden, p.n
 	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
 	n1 := a.n1.Slice(0, n)
-	x.RMSNormKeep(n1, a.rstd1, a.x, p.hid, l.attnNorm, cfg.NormEps, n, c)
+	x.RMSNormKeep(n1, a.rstd1, p.keep(a.x), p.hid, l.attnNorm, cfg.NormEps, n, c)
 
 	q32, k32, v32 := p.fwd.wide[:n*qDim], p.fwd.k[:n*kvDim], p.fwd.v[:n*kvDim]
 	if cfg.QKNorm {
@@ -109,7 +117,7 @@ func (p *Pass) gatedForward(ly int, a *activations) {
 	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
 	c, f, n := cfg.Hidden, cfg.FFN, p.n
 	n2 := a.n2.Slice(0, n)
-	x.RMSNormKeep(n2, a.rstd2, a.x2, p.hid, l.mlpNorm, cfg.NormEps, n, c)
+	x.RMSNormKeep(n2, a.rstd2, p.keep(a.x2), p.hid, l.mlpNorm, cfg.NormEps, n, c)
 	p.linearForward(ly, n2, a, false, output{GateProj, a.gate[:n*f]}, output{UpProj, a.up[:n*f]})
 	x.SwiGLU(a.act.Slice(0, n), a.gate, a.up, n, f)
 }

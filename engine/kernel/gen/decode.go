@@ -33,9 +33,14 @@ func decodeBF16(a *asm, kind string) {
 		a.f("MOVQ %d(AX), SI", decTable)
 		a.f("VMOVUPS (SI), Z%d", regTable)
 	}
+	a.f("MOVQ CX, R8") // the chunk that follows is wanted after the multiplies by this one
+	a.f("IMULQ DX, R8")
 	block := a.newLabel("block")
 	a.label(block)
 	pair := codeBytes(kind) / 16
+	for off := 0; off < codeBytes(kind)+tailBytes(kind); off += 64 {
+		a.f("PREFETCHT1 %d(BX)(R8*1)", off)
+	}
 	for j := range 16 {
 		if kind == kindQ4 {
 			a.f("VMOVUPS %d(BX), Z%d", j*pair, regCodes)

@@ -161,3 +161,31 @@ func (i rowISA) headDots(a *asm) {
 	a.f("JNZ %s", head)
 	a.end()
 }
+
+// scaleRows multiplies each row of vectors x 16 values at dst, a row's bytes
+// after the other, by its own factor at src.
+func (i rowISA) scaleRows(a *asm) {
+	a.begin("scaleRows"+i.name, "ropeArgs", true)
+	for _, p := range []struct {
+		off int
+		reg string
+	}{{ropeDst, "DI"}, {ropeSrc, "BX"}, {ropeHeads, "CX"}, {ropeVectors, "DX"}} {
+		a.f("MOVQ %d(AX), %s", p.off, p.reg)
+	}
+	row, vec := a.newLabel("row"), a.newLabel("vector")
+	a.label(row)
+	for h := range i.halves {
+		a.f("VBROADCASTSS (BX), %s", i.at(reg(vS), h))
+	}
+	a.f("MOVQ DX, SI")
+	a.label(vec)
+	i.op(a, "VMULPS", mem("DI"), reg(vS), reg(vX))
+	i.op(a, "VMOVUPS", reg(vX), mem("DI"))
+	a.f("ADDQ $64, DI")
+	a.f("DECQ SI")
+	a.f("JNZ %s", vec)
+	a.f("ADDQ $4, BX")
+	a.f("DECQ CX")
+	a.f("JNZ %s", row)
+	a.end()
+}

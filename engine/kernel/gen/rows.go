@@ -251,6 +251,7 @@ func rows(a *asm, i rowISA) {
 	i.rope(a, "rope"+i.name, 4, func(r int, base string) { i.op(a, "VMOVUPS", reg(r), mem(base)) })
 	i.adam(a)
 	i.headDots(a)
+	i.scaleRows(a)
 	i.widen(a)
 	i.dotBF16(a)
 	i.blockSums(a)
