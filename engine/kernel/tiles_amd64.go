@@ -62,6 +62,10 @@ type tileJob struct {
 // run cuts the job into tiles. Whole vectors are written in place; columns that
 // end within a vector go through s.edge.
 func (t *tiling) run(s *scratch, j *tileJob) {
+	if cols := j.cols; cols <= t.maxCols && cols%laneCols == 0 && (j.blocks == 0 || cols == t.maxCols) && !t.widenA {
+		t.column(s, j)
+		return
+	}
 	args := &s.args
 	for r := 0; r < j.rows; {
 		mr := t.height(j, j.rows-r, min(j.cols, t.maxCols))
@@ -73,6 +77,36 @@ func (t *tiling) run(s *scratch, j *tileJob) {
 			t.tile(s, j, args, r, mr, c)
 		}
 		r += mr
+	}
+}
+
+// column is run for one column of tiles that all end in place: what a step spends
+// between its tiles.
+func (t *tiling) column(s *scratch, j *tileJob) {
+	args := &s.args
+	*args = tileArgs{ldc: j.ldc * 4, lda: j.lda, b: j.b, ldb: j.ldb}
+	if !j.accumulate {
+		args.zero = 1
+	}
+	steps, tiles := j.steps, t.tiles.plain[j.cols/t.vecCols][:]
+	if j.blocks > 0 {
+		steps = j.blocks
+		args.lds, args.ldsums = j.lds, j.ldsums
+		tiles = t.blockTiles(j, args)[:]
+	}
+	a, c := j.a, ptr(j.c)
+	for r := 0; r < j.rows; {
+		mr := t.height(j, j.rows-r, j.cols)
+		args.a, args.c, args.k = a, c, steps
+		if j.blocks > 0 {
+			args.scale = j.scale
+			if j.min {
+				args.sums = unsafe.Add(j.sums, r*j.ldsums)
+			}
+		}
+		tiles[mr](args)
+		r += mr
+		a, c = unsafe.Add(a, mr*j.lda), unsafe.Add(c, mr*j.ldc*4)
 	}
 }
 
@@ -119,21 +153,29 @@ func (t *tiling) tile(s *scratch, j *tileJob, args *tileArgs, r, mr, c int) {
 
 // blockTile runs a tile of a quantised panel from column c.
 func (t *tiling) blockTile(j *tileJob, args *tileArgs, mr, c int) {
+	width := 2 // bytes of a scale
+	if j.chain > 0 {
+		width = 4
+	}
+	args.scale = unsafe.Add(j.scale, c*width)
+	t.blockTiles(j, args)[mr](args)
+}
+
+// blockTiles picks the tiles of a quantised panel by their rows, and says in args
+// how long its blocks are.
+func (t *tiling) blockTiles(j *tileJob, args *tileArgs) *[7]func(*tileArgs) {
 	scale, min := &t.tiles.scale, &t.tiles.scaleMin
-	args.scale = unsafe.Add(j.scale, c*2)
 	if j.chain > 0 {
 		scale, min = &t.tiles.wide, &t.tiles.wideMin
-		args.scale = unsafe.Add(j.scale, c*4)
 		args.loops = j.chain / groupK // four pairs a round
 		if t.widenA {
 			args.loops *= 2 // four values
 		}
 	}
 	if j.min {
-		min[mr](args)
-	} else {
-		scale[mr](args)
+		return min
 	}
+	return scale
 }
 
 // height is the tallest tile for the rows that are left; two nearly equal
