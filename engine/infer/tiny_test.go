@@ -24,9 +24,11 @@ var modes = map[string]kernel.Mode{"bf16": kernel.BF16, "f32": kernel.F32}
 type letters struct{}
 
 func (letters) Piece(id int32) []byte {
-	const all = "abcdefghijklmnopqrstuvwxyz0123456789"
-	return []byte{all[int(id)%len(all)]}
+	i := int(id) % len(allLetters)
+	return allLetters[i : i+1]
 }
+
+var allLetters = []byte("abcdefghijklmnopqrstuvwxyz0123456789")
 
 func load(t testing.TB, path string, mode kernel.Mode, threads int) *model.Model {
 	t.Helper()
