@@ -70,6 +70,8 @@ func Parse(file string, src []byte, set []string) (*Project, error) {
 			return nil, err
 		}
 	}
+	_, given := d.at["data.max_len"]
+	p.Data.MaxLenDefault = !given
 	p.derive()
 	if err := p.validate(d); err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ func TestParseDefaults(t *testing.T) {
 	if p.Name != filepath.Base(dir) || p.Golden.Name != "golden" || p.Eval.Primary != "exact" || p.Path("data/x") != filepath.Join(dir, "data/x") {
 		t.Errorf("derived: %+v", p)
 	}
+	if q, err := parseAt(t, dir, minimal, "data.max_len=1024"); err != nil || q.Data.MaxLenDefault || !p.Data.MaxLenDefault {
+		t.Errorf("max_len that was given and that was not: %+v %+v, %v", q, p.Data, err)
+	}
 	r := p.Recipe()
 	if r.Rank != 16 || r.Alpha != 32 || r.LR != 1e-3 || len(r.TargetModules) != 7 || r.ClipNorm != 1 || !r.KeepBest || r.MaxLen != 1024 || r.Seed != 1 || r.Precision != "bf16" {
 		t.Errorf("recipe: %+v", r)

@@ -36,6 +36,10 @@ type DataSpec struct {
 	Completion string `yaml:"completion" json:"completion"` // column of the completion, for tables
 	MaxLen     int    `yaml:"max_len" json:"max_len"`       // tokens an example may have
 	Truncate   bool   `yaml:"truncate" json:"truncate"`     // accept truncated completions
+
+	// MaxLenDefault says that the file does not name max_len. The default gives
+	// way to a base whose context is shorter; a number that was asked for does not.
+	MaxLenDefault bool `yaml:"-" json:"-"`
 }
 
 // GoldenSpec says what the adapter is judged by. A single text is its file.

@@ -72,9 +72,13 @@ func (l *pipeline) trainNode() lifecycle.Node {
 	}
 }
 
-// trainJob is the project's training as the Trainer port takes it.
-func (l *pipeline) trainJob(dir string) dlm.TrainJob {
+// trainJob is the project's training as the Trainer port takes it, on a base with
+// a context of so many tokens.
+func (l *pipeline) trainJob(dir string, contextLen int) dlm.TrainJob {
 	job := dlm.TrainJob{Recipe: l.p.Recipe(), Rows: l.rows, Held: l.heldRows}
+	if l.p.Data.MaxLenDefault {
+		job.Recipe.MaxLen = min(job.Recipe.MaxLen, contextLen)
+	}
 	for i := 0; i < min(l.p.Train.Samples, len(l.heldRows)); i++ {
 		if msgs := l.heldRows[i].Prompt(); len(msgs) > 0 {
 			job.Samples = append(job.Samples, msgs)
@@ -91,7 +95,7 @@ func (l *pipeline) plan(ctx context.Context) (dlm.TrainPlan, error) {
 	if err != nil {
 		return dlm.TrainPlan{}, err
 	}
-	return n.Plan(ctx, l.trainJob(""))
+	return n.Plan(ctx, l.trainJob("", n.Config().MaxSeq))
 }
 
 func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact, error) {
@@ -103,7 +107,7 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 	if err != nil {
 		return nil, err
 	}
-	job := l.trainJob(j.Dir)
+	job := l.trainJob(j.Dir, n.Config().MaxSeq)
 	plan, err := n.Plan(ctx, job)
 	if err != nil {
 		return nil, err
