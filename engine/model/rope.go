@@ -83,13 +83,14 @@ const taskRows = 16
 //
 //	v1' = v1 cos - v2 sin;  v2' = v2 cos + v1 sin
 func (p *Pass) turn(dst kernel.Operand, src []float32, sign float32) {
-	p.parallel((dst.Rows+taskRows-1)/taskRows, p.tasks.turn, job{o: dst, v: src, s: sign})
+	per := max(1, min(taskRows, dst.Rows/p.m.x.Threads())) // a few rows are split too
+	p.parallel((dst.Rows+per-1)/per, p.tasks.turn, job{o: dst, v: src, s: sign, in: per})
 }
 
 func (p *Pass) turnTask(t, _ int) {
 	j := &p.job
 	wide := j.o.Cols
-	for i := t * taskRows; i < min((t+1)*taskRows, j.o.Rows); i++ {
+	for i := t * j.in; i < min((t+1)*j.in, j.o.Rows); i++ {
 		cos, sin := p.m.rope.angles(p.rows[i].pos)
 		p.m.x.Rope(j.o, i, j.v[i*wide:(i+1)*wide], cos, sin, j.s)
 	}
