@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"dlm/engine/kernel"
 )
 
 // meta reads typed GGUF metadata; the first wrong type or missing key is kept.
@@ -193,7 +195,7 @@ func ggufRopeScaling(g *GGUF, c *Config) error {
 
 // ropeFreq is the unscaled angle per position of rotary pair i.
 func ropeFreq(c *Config, i int) float64 {
-	return math.Pow(c.RopeTheta, -2*float64(i)/float64(c.HeadDim))
+	return kernel.Pow64(c.RopeTheta, -2*float64(i)/float64(c.HeadDim))
 }
 
 // reproduces reports whether s gives all the divisors to f32 accuracy.

@@ -45,9 +45,9 @@ var DynamicCode = func() (code [256]float32) {
 		step := float32(1-float32(0.1)) / float32(n-1)
 		boundary := func(i int) float32 { // from the nearer end, rounded once
 			if i < n/2 {
-				return float32(float64(float32(0.1)) + float64(step)*float64(i))
+				return float32(float64(float32(0.1)) + float64(float64(step)*float64(i)))
 			}
-			return float32(1 - float64(step)*float64(n-1-i))
+			return float32(1 - float64(float64(step)*float64(n-1-i)))
 		}
 		power := float32(math.Pow10(decade - 6))
 		for i := range n - 1 {
