@@ -211,7 +211,7 @@ func (x *Exec) eachProjection(first, last int, f func(p *Projection, lo, hi int)
 // projectRows multiplies rows r0..r1 with panels lo..hi.
 func (x *Exec) projectRows(s *scratch, p *Projection, next *ahead, r0, r1, lo, hi int) {
 	j, t := &x.job, &s.mul
-	*t = panelTask{ldd: p.Ldd, a: j.a.Slice(r0, r1), w: p.W, accumulate: p.Accumulate, ahead: next}
+	*t = panelTask{ldd: p.Ldd, a: j.a.Slice(r0, r1), w: p.W, accumulate: p.Accumulate, shared: x.pool.workers > 1, ahead: next}
 	if p.W.Format.minima() {
 		t.sums = j.sums[r0*(p.W.K/blockK):]
 	}

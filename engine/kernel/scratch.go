@@ -16,6 +16,7 @@ type scratch struct {
 	a     []float32 // widened left-hand rows (sets without bf16 multiply): tileRows x chunk
 	scale []float32 // scaleRows x 64: scales of grouped formats as f32
 	low   []float32 // a low-rank share before it is rounded; grown to the largest rank
+	panel []float32 // rows x 64: a panel's columns of the destination; grown to the most rows of a task
 	edge  []float32 // tileRows x 64: destination of columns that end within a vector
 
 	// The tasks at hand: kept here so that they are not allocated.
@@ -33,4 +34,12 @@ func (s *scratch) init() {
 	s.a = alignedF32(tileRows * chunkWide)
 	s.scale = alignedF32(scaleRows * panelCols)
 	s.edge = alignedF32(tileRows * panelCols)
+}
+
+// columns is memory for the columns of a panel, rows x 64 without gaps.
+func (s *scratch) columns(rows int) []float32 {
+	if cap(s.panel) < rows*panelCols {
+		s.panel = alignedF32(rows * panelCols)
+	}
+	return s.panel[:rows*panelCols]
 }

@@ -45,6 +45,7 @@ type panelTask struct {
 	cols       int       // columns wanted, at most 64
 	sums       []float32 // [a.Rows, K/32] sums of a's blocks; FormatQ4Min only
 	accumulate bool
+	shared     bool   // other workers write columns of the same rows meanwhile
 	ahead      *ahead // memory that is needed next; nil: none
 }
 

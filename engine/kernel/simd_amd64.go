@@ -37,12 +37,34 @@ func (v *simd) panel(s *scratch, t *panelTask) {
 		v.plainBF16(s, t)
 	case f.grouping() != nil && v.fused && t.a.Rows <= fusedUpTo(f):
 		v.fusedGroup(s, t)
-	case f.grouping() != nil:
-		v.grouped(s, t)
-	case v.fused && t.a.Rows <= fusedUpTo(f):
+	case f.grouping() == nil && v.fused && t.a.Rows <= fusedUpTo(f):
 		fusedPanel(s, t)
 	default:
+		v.decoded(s, t)
+	}
+}
+
+// decoded multiplies many rows with a quantised panel, which is decoded in chunks.
+// Each block of k reads and writes the destination, so where other workers write
+// the columns beside these, it is a copy of the worker's own: caches that fetch
+// ahead took each other's lines (512 x 1536 x 576, two threads: 1.55 times one
+// thread's rate with q4min, 1.8 times so).
+func (v *simd) decoded(s *scratch, t *panelTask) {
+	dst, ldd := t.dst, t.ldd
+	if t.shared {
+		t.dst, t.ldd = s.columns(t.a.Rows), panelCols
+		if t.accumulate {
+			copyRows(t.dst, t.ldd, dst, ldd, t.a.Rows, t.cols)
+		}
+	}
+	if t.w.Format.grouping() != nil {
+		v.grouped(s, t)
+	} else {
 		v.quantised(s, t)
+	}
+	if t.shared {
+		copyRows(dst, ldd, t.dst, t.ldd, t.a.Rows, t.cols)
+		t.dst, t.ldd = dst, ldd
 	}
 }
 
