@@ -49,7 +49,7 @@ func TestSlabs(t *testing.T) {
 		p.RowF32(n-1, row)
 		wantBits(t, "kept panel", row, constRow(k, float32(i*40)))
 	}
-	kept = nil
+	clear(kept)
 	for range 100 {
 		if runtime.GC(); refs() == 0 {
 			return
