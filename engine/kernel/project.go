@@ -22,6 +22,8 @@ type LowRank struct {
 	B      *Panels // [N, R]
 	Scale  float32
 	H      Operand // [Hi-Lo, R]
+
+	fits *Panels // the W that A and B were checked against: once, for they may be far from the cache
 }
 
 // shareUpTo is the number of rows up to which a call for each panel costs more
@@ -107,19 +109,26 @@ func (p *Projection) check(a Operand) {
 		checkLen("Project: bias", len(p.Bias), p.W.N)
 	}
 	for i := range p.Low {
-		l := &p.Low[i]
-		checkMul("Project: low rank", l.H, l.B)
-		if l.Lo < 0 || l.Hi < l.Lo || l.Hi > a.Rows || l.H.Rows != l.Hi-l.Lo || l.H.Cols != l.B.K || l.B.N != p.W.N {
-			panic(fmt.Sprintf("kernel: Project: rows %d..%d of %d take H %d x %d and B %d x %d (%d rows of B expected)",
-				l.Lo, l.Hi, a.Rows, l.H.Rows, l.H.Cols, l.B.N, l.B.K, p.W.N))
+		if l := &p.Low[i]; l.fits != p.W || l.Hi > a.Rows {
+			l.check(a, p.W)
+			l.fits = p.W
 		}
-		if l.A == nil {
-			continue
-		}
-		checkMul("Project: low rank", a, l.A)
-		if l.A.K != a.Cols || l.A.N != l.B.K {
-			panic(fmt.Sprintf("kernel: Project: A %d x %d for rows of %d values and rank %d", l.A.N, l.A.K, a.Cols, l.B.K))
-		}
+	}
+}
+
+// check panics unless the share fits a projection of a by w.
+func (l *LowRank) check(a Operand, w *Panels) {
+	checkMul("Project: low rank", l.H, l.B)
+	if l.Lo < 0 || l.Hi < l.Lo || l.Hi > a.Rows || l.H.Rows != l.Hi-l.Lo || l.H.Cols != l.B.K || l.B.N != w.N {
+		panic(fmt.Sprintf("kernel: Project: rows %d..%d of %d take H %d x %d and B %d x %d (%d rows of B expected)",
+			l.Lo, l.Hi, a.Rows, l.H.Rows, l.H.Cols, l.B.N, l.B.K, w.N))
+	}
+	if l.A == nil {
+		return
+	}
+	checkMul("Project: low rank", a, l.A)
+	if l.A.K != a.Cols || l.A.N != l.B.K {
+		panic(fmt.Sprintf("kernel: Project: A %d x %d for rows of %d values and rank %d", l.A.N, l.A.K, a.Cols, l.B.K))
 	}
 }
 

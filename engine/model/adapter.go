@@ -59,7 +59,8 @@ type LoRA struct {
 
 // Adapter gives each projection's LoRA.
 type Adapter interface {
-	// Projection returns nil where the projection is not adapted.
+	// Projection returns nil where the projection is not adapted. It gives the
+	// same LoRA each time: a pass does not ask again while its rows stay the same.
 	Projection(layer int, m Module) *LoRA
 }
 

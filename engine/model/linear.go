@@ -1,10 +1,6 @@
 package model
 
-import (
-	"slices"
-
-	"dlm/engine/kernel"
-)
+import "dlm/engine/kernel"
 
 // output is a projection and where its result goes: [N, out].
 type output struct {
@@ -19,22 +15,15 @@ type output struct {
 //
 // B's sum continues in the base's accumulator, so the result is one chain.
 func (p *Pass) linearForward(ly int, xo kernel.Operand, a *activations, add bool, outs ...output) {
-	p.low = slices.Grow(p.low[:0], len(outs)*len(p.runs))
 	p.proj = p.proj[:0]
 	for _, o := range outs {
-		lin, first := &p.m.layers[ly].proj[o.mod], len(p.low)
-		for _, r := range p.runs {
-			if lo := p.lora(r, ly, o.mod); lo != nil {
-				p.low = append(p.low, p.lowRank(r, lo, ly, o.mod, xo, a))
-			}
-		}
+		lin := &p.m.layers[ly].proj[o.mod]
 		p.proj = append(p.proj, kernel.Projection{
-			Dst: o.dst, Ldd: lin.out, W: lin.w, Bias: lin.bias, Accumulate: add, Low: p.low[first:],
+			Dst: o.dst, Ldd: lin.out, W: lin.w, Bias: lin.bias, Accumulate: add, Low: p.lowRanks(ly, o.mod, xo, a),
 		})
 	}
 	p.m.x.Project(xo, p.proj)
 	clear(p.proj)
-	clear(p.low)
 }
 
 // lowRank is a run's share of a projection. Where channels are dropped, h is

@@ -16,15 +16,15 @@ type Pass struct {
 	max   int // rows
 	step  int // optimiser step, for dropout masks
 
-	n     int       // rows of the last Forward
-	segs  []Segment // of the last Forward
-	job   job       // arguments of the task at hand
-	tasks taskFuncs
-	rows  []rowInfo           // [N]
-	runs  []run               // rows that share an adapter
-	proj  []kernel.Projection // of the multiply at hand
-	low   []kernel.LowRank    // their adapters' shares
-	lowT  []kernel.LowRankT   // the same in a backward multiply
+	n      int       // rows of the last Forward
+	segs   []Segment // of the last Forward
+	job    job       // arguments of the task at hand
+	tasks  taskFuncs
+	rows   []rowInfo           // [N]
+	runs   []run               // rows that share an adapter
+	proj   []kernel.Projection // of the multiply at hand
+	shares sharedRuns          // their adapters' shares
+	lowT   []kernel.LowRankT   // the same in a backward multiply
 
 	branches []branch // of segs
 
@@ -243,6 +243,7 @@ func (p *Pass) admit(segs []Segment) error {
 		}
 	}
 	p.m.rope.grow(last)
+	p.recall()
 	return nil
 }
 
