@@ -99,6 +99,7 @@ func (r *runner) makePlan() error {
 		Examples: len(r.data), Held: len(r.held), Steps: r.total, Parameters: r.adapter.Parameters(),
 		Layers: r.m.Config().Layers,
 	}
+	r.exec.Forget() // a pass before this one, such as Probe's
 	resident := settled()
 	p.Available = availableBytes("/")
 	longest := 0
