@@ -120,7 +120,7 @@ func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 		Seed: r.Seed, Shuffle: r.Shuffle,
 		EvalEvery: r.EvalEvery, SampleEvery: r.SampleEvery, SaveEvery: r.SaveEvery, KeepBest: r.KeepBest,
 		EarlyStop: train.EarlyStop{Patience: r.EarlyStopping.Patience, MinDelta: r.EarlyStopping.MinDelta},
-		Base: n.id.BaseHash, Code: n.o.Code,
+		Base:      n.id.BaseHash, Code: n.o.Code,
 	}
 	j.adapter = lora.New(n.m, lc, r.Seed)
 	if len(in.Samples) > 0 {
