@@ -38,7 +38,7 @@ lint: ## golangci-lint, at the version that CI uses
 	@command -v golangci-lint >/dev/null || CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
 
-demo: build ## the whole life cycle on insurance messages, about five minutes on two cores
+demo: build ## the whole life cycle on insurance messages, about three minutes on two cores
 	projects/claims-desk/demo.sh
 
 demo-quick: build ## the same with fewer rows, under three minutes
