@@ -9,7 +9,7 @@ import (
 // sharedRuns remembers the low-rank shares of every projection from one pass to
 // the next. Decoding comes back to the same rows of the same adapters step by
 // step, and asking 32 adapters for 210 projections each, all of them out of the
-// cache since the last step, took a twentieth of it.
+// cache since the last step, took some percent of it.
 type sharedRuns struct {
 	runs []run
 	low  [][NumModules][]kernel.LowRank // by layer
