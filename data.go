@@ -12,12 +12,17 @@ type Message struct {
 //	prompt, completion    Messages, TrainFrom = len(prompt)  (conversational)
 //	prompt, completion    RawPrompt, RawCompletion           (plain text, no template)
 //	text                  RawCompletion alone
+//	prompt, chosen, rejected   the chosen answer as a prompt-completion row has it, the other in Rejected or RawRejected
+//	prompt, completion, label  as prompt, completion; Label says whether people liked it
 type Row struct {
 	ID            string    // given or made from file and line
 	Messages      []Message // conversation; empty for plain text
 	TrainFrom     int       // assistant messages at this index or later are in the loss
 	RawPrompt     string    // plain text, never templated
 	RawCompletion string
+	Rejected      []Message // preference pair: the turns that follow Messages[:TrainFrom] in the rejected answer
+	RawRejected   string    // preference pair in plain text
+	Label         *bool     // unpaired preference (KTO): true = desirable; nil = none
 	Tags          []string
 	File          string // where the row stands, for errors
 	Line          int    // counted from 1

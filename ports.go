@@ -85,7 +85,7 @@ type Encoder interface {
 
 // Recipe is how an adapter is trained.
 type Recipe struct {
-	Method        string   `json:"method"` // "sft"
+	Method        string   `json:"method"` // "sft", "cpt", "dpo", "kto", "orpo", "grpo"; a trainer refuses what it cannot do
 	Rank          int      `json:"rank"`
 	Alpha         float64  `json:"alpha"`
 	Dropout       float64  `json:"dropout"`
@@ -117,6 +117,11 @@ type Recipe struct {
 	EarlyStopping EarlyStopping `json:"early_stopping,omitzero"`
 	Truncate      bool          `json:"truncate"`  // accept truncated completions
 	Precision     string        `json:"precision"` // "bf16" or "f32"
+
+	// Preference tuning.
+	Beta     float64  `json:"beta,omitempty"`    // DPO, KTO: strength of the reference; ORPO: weight of the odds ratio; GRPO: of the KL term
+	Group    int      `json:"group,omitempty"`   // GRPO: completions sampled for each prompt
+	Rollouts Sampling `json:"rollouts,omitzero"` // GRPO: how they are sampled
 }
 
 // Pattern is an entry of PEFT's rank_pattern or alpha_pattern. Match is a regular
@@ -142,6 +147,16 @@ type TrainJob struct {
 	Samples [][]Message // prompts answered again as it learns
 	Dir     string      // working folder: checkpoints; the same folder resumes
 	Out     string      // where the adapter folder is written
+
+	// Reward scores completions that GRPO sampled: one number for each, higher is better.
+	Reward func(ctx context.Context, rollouts []Rollout) ([]float64, error)
+}
+
+// Rollout is one completion that a policy sampled while it was trained.
+type Rollout struct {
+	Row        int    `json:"row"` // index into TrainJob.Rows
+	Completion string `json:"completion"`
+	Finish     string `json:"finish"` // "stop" or "length"
 }
 
 // TrainPlan is what a run will cost, before its first step.
@@ -160,14 +175,16 @@ type TrainPlan struct {
 	Layers       int              `json:"layers"`            // of the base
 	Bytes        map[string]int64 `json:"bytes"`             // weights, activations, logits, optimiser, cache
 	PeakBytes    int64            `json:"peak_bytes"`
-	TokensPerSec float64          `json:"tokens_per_second"` // measured by a short probe; 0 = not probed
-	Seconds      float64          `json:"seconds"`           // of training alone; 0 = not probed
+	Device       string           `json:"device,omitempty"`       // where the bytes are: empty = this machine's memory; "cuda: NVIDIA L4"
+	DeviceBytes  int64            `json:"device_bytes,omitempty"` // that it has; 0 = not known
+	TokensPerSec float64          `json:"tokens_per_second"`      // measured by a short probe; 0 = not probed
+	Seconds      float64          `json:"seconds"`                // of training alone; 0 = not probed
 	Warnings     []string         `json:"warnings"`
 }
 
 // TrainEvent is progress. Kind says which fields count.
 type TrainEvent struct {
-	Kind      string        `json:"kind"` // "step", "eval", "sample", "checkpoint", "note", "stop"
+	Kind      string        `json:"kind"` // "step", "eval", "sample", "checkpoint", "note", "stop"; "reward" with GRPO
 	Step      int           `json:"step"`
 	Steps     int           `json:"steps"`
 	Epoch     float64       `json:"epoch"`
@@ -181,6 +198,8 @@ type TrainEvent struct {
 	Sample    int           `json:"sample"` // index into TrainJob.Samples
 	Text      string        `json:"text"`   // the sample's answer, the note, or why training stopped early
 	Path      string        `json:"path"`   // of a checkpoint
+	Bytes     int64         `json:"bytes"`  // memory in use, where the trainer reports it
+	Reward    float64       `json:"reward"` // GRPO: mean reward of the step's rollouts
 }
 
 // TrainResult is what training made.

@@ -3,7 +3,6 @@ package native
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"dlm"
 	"dlm/engine/infer"
@@ -166,57 +165,22 @@ func (n *Native) sampling(j *job, prompts [][]dlm.Message) error {
 	return nil
 }
 
-// examples turns rows into ids and masks, and refuses what would teach
-// something else than meant (engine law 7): a completion that is cut, and an
-// end of turn that no row trains. what names the set of rows.
+// examples turns rows into ids and masks; what names the set of rows.
 func (n *Native) examples(what string, rows []dlm.Row, r dlm.Recipe) ([]train.Example, error) {
-	var cut, bad []string
-	ends, wanted := 0, false
-	out := make([]train.Example, len(rows))
-	for i, row := range rows {
-		e, err := n.Encode(row, r.MaxLen)
-		if err != nil {
-			bad = append(bad, err.Error())
-			continue
-		}
-		if e.Truncated {
-			cut = append(cut, rowName(row))
-		}
-		wanted = wanted || e.EndOfTurn >= 0
-		for t, id := range e.IDs {
-			if e.Mask[t] && id == e.EndOfTurn {
-				ends++
-			}
-		}
-		out[i] = train.Example{ID: exampleID(row, i), IDs: e.IDs, Mask: e.Mask}
+	encoded, err := dlm.EncodeRows(n, what, rows, r.MaxLen, r.Truncate)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case len(bad) > 0:
-		return nil, fmt.Errorf("%d %s rows cannot be trained on: %s", len(bad), what, list(bad))
-	case len(cut) > 0 && !r.Truncate:
-		return nil, fmt.Errorf("%d %s rows have completions that do not fit %d tokens: %s; raise max_len, shorten them, or accept it with truncate",
-			len(cut), what, n.maxLen(r.MaxLen), list(cut))
-	case len(rows) > 0 && wanted && ends == 0:
-		return nil, fmt.Errorf("no %s row trains the token that ends a turn, so answers would never end; is every completion cut, or does the chat template write no end of turn?", what)
+	out := make([]train.Example, len(rows))
+	for i, e := range encoded {
+		out[i] = train.Example{ID: exampleID(rows[i], i), IDs: e.IDs, Mask: e.Mask}
 	}
 	return out, nil
 }
 
 func exampleID(row dlm.Row, i int) string {
-	switch {
-	case row.ID != "":
+	if row.ID != "" {
 		return row.ID
-	case row.File != "":
-		return rowName(row)
 	}
-	return fmt.Sprintf("row %d", i+1)
-}
-
-// list joins at most five entries.
-func list(s []string) string {
-	const shown = 5
-	if len(s) > shown {
-		return strings.Join(s[:shown], "; ") + fmt.Sprintf("; and %d more", len(s)-shown)
-	}
-	return strings.Join(s, "; ")
+	return row.Where(i)
 }
