@@ -83,6 +83,25 @@ type Encoder interface {
 	Piece(id int32) string
 }
 
+// Codec is the Encoder of an engine that is sent ids instead of text, so that
+// no other tokenizer or template than the base's own has a say: what the ids of
+// a prompt are, and what the ids of an answer spell.
+type Codec interface {
+	Encoder
+	// Prompt returns the ids of a conversation with its generation prompt, or of
+	// plain text when there are no messages.
+	Prompt(msgs []Message, raw string) ([]int32, error)
+	// Completed returns the ids of a prompt and its completion, as training sees
+	// them, and where the completion begins.
+	Completed(msgs []Message, raw, completion string, endOfTurn bool) (ids []int32, from int, err error)
+	// Bytes returns what one id stands for; they need not be whole characters.
+	Bytes(id int32) []byte
+	// StopIDs are the tokens that end a completion.
+	StopIDs() []int32
+	// Context is how many tokens prompt and completion may have together.
+	Context() int
+}
+
 // Recipe is how an adapter is trained.
 type Recipe struct {
 	Method        string   `json:"method"` // "sft", "cpt", "dpo", "kto", "orpo", "grpo"; a trainer refuses what it cannot do

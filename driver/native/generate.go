@@ -71,7 +71,7 @@ func (n *Native) request(r dlm.GenerateRequest) (infer.Request, error) {
 	if err != nil {
 		return infer.Request{}, err
 	}
-	ids, err := n.prompt(r.Messages, r.Raw)
+	ids, err := n.Prompt(r.Messages, r.Raw)
 	if err != nil {
 		return infer.Request{}, err
 	}
@@ -122,7 +122,7 @@ func (n *Native) scoreRequest(r dlm.ScoreRequest) (infer.ScoreRequest, error) {
 	if err != nil {
 		return infer.ScoreRequest{}, err
 	}
-	ids, from, err := n.completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn)
+	ids, from, err := n.Completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn)
 	if err != nil {
 		return infer.ScoreRequest{}, err
 	}

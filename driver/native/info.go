@@ -8,16 +8,16 @@ import (
 )
 
 // Identity is what an adapter is bound to: base, tokenizer, template, stop tokens.
-func (n *Native) Identity() lora.BaseIdentity { return n.id }
+func (t *Text) Identity() lora.BaseIdentity { return t.id }
 
 // Digest names the base's weights.
-func (n *Native) Digest() dlm.Digest { return dlm.Digest(n.id.BaseHash) }
+func (t *Text) Digest() dlm.Digest { return dlm.Digest(t.id.BaseHash) }
 
 // Config returns the shapes of the base.
 func (n *Native) Config() weights.Config { return n.m.Config() }
 
 // Path returns where the base lies.
-func (n *Native) Path() string { return n.path }
+func (t *Text) Path() string { return t.path }
 
 // Kernels returns the name of the kernel set in use.
 func (n *Native) Kernels() string { return n.x.Name() }
@@ -37,4 +37,4 @@ func (n *Native) Precision() string {
 func (n *Native) WeightBytes() int64 { return n.m.Bytes() }
 
 // HasTemplate reports whether the base has a chat template.
-func (n *Native) HasTemplate() bool { return n.tmpl != nil }
+func (t *Text) HasTemplate() bool { return t.tmpl != nil }

@@ -1,19 +1,14 @@
 package native
 
 import (
-	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 
 	"dlm"
-	"dlm/engine/chat"
 	"dlm/engine/infer"
 	"dlm/engine/kernel"
-	"dlm/engine/lora"
 	"dlm/engine/model"
-	"dlm/engine/tokenizer"
 	"dlm/engine/weights"
 )
 
@@ -21,6 +16,8 @@ var (
 	_ dlm.Generator = (*Native)(nil)
 	_ dlm.Scorer    = (*Native)(nil)
 	_ dlm.Encoder   = (*Native)(nil)
+	_ dlm.Codec     = (*Native)(nil)
+	_ dlm.Codec     = (*Text)(nil)
 	_ dlm.Trainer   = (*Native)(nil)
 )
 
@@ -42,14 +39,10 @@ type Options struct {
 // Native is one base in memory. Its methods may be called from several
 // goroutines; calls that compute run one after another.
 type Native struct {
+	*Text
 	o        Options
-	path     string
-	file     string // hash of the base as its files have it
 	x        *kernel.Exec
 	m        *model.Model
-	tok      *tokenizer.Tokenizer
-	tmpl     *chat.Template // nil: the base has none, only plain text works
-	id       lora.BaseIdentity
 	mu       sync.Mutex // held while something computes
 	engine   *infer.Engine
 	adapters map[string]*loaded // by absolute path
@@ -85,22 +78,14 @@ func Open(path string, o Options) (*Native, error) {
 		return nil, err
 	}
 	defer ck.Close()
-	n := &Native{o: o, path: path, adapters: map[string]*loaded{}}
-	if err := n.readText(ck); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if n.file, err = ck.Hash(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	n := &Native{o: o, adapters: map[string]*loaded{}}
+	if n.Text, err = textOf(ck, path, o.Quantize); err != nil {
+		return nil, err
 	}
 	if quantize {
 		if err := ck.QuantizeNF4(); err != nil {
 			return nil, err
 		}
-	}
-	n.id.BaseHash = string(Quantized(dlm.Digest(n.file), o.Quantize))
-	n.id.BaseName = ck.Config.Name
-	if n.id.BaseName == "" {
-		n.id.BaseName = strings.TrimSuffix(filepath.Base(path), ".gguf")
 	}
 	if n.x, err = newExec(o); err != nil {
 		return nil, err
@@ -148,52 +133,6 @@ func newExec(o Options) (*kernel.Exec, error) {
 	return kernel.New(o.Threads)
 }
 
-// readText makes the tokenizer and the chat template, and their part of the
-// base's identity.
-func (n *Native) readText(ck *weights.Checkpoint) error {
-	v, err := ck.Vocab()
-	if err != nil {
-		return err
-	}
-	if g := v.GGUF; g != nil {
-		n.tok, err = tokenizer.New(tokenizer.Vocab{
-			Tokens: g.Tokens, Types: g.Types, Merges: g.Merges, Pre: g.Pre,
-			BOS: g.BOS, EOS: g.EOS, Pad: g.Pad, Unknown: g.Unknown, AddBOS: g.AddBOS,
-		})
-	} else {
-		n.tok, err = tokenizer.FromJSON(v.TokenizerJSON, v.TokenizerConfig)
-	}
-	if err != nil {
-		return err
-	}
-	if n.tok.Size() > ck.Config.Vocab {
-		return fmt.Errorf("the tokenizer has %d ids, the weights only %d; they do not belong together", n.tok.Size(), ck.Config.Vocab)
-	}
-	n.id.TokenizerHash = n.tok.Hash()
-	if eos := n.tok.EOS(); eos >= 0 {
-		n.id.StopIDs = []int32{eos}
-	}
-	if ck.ChatTemplate() == "" {
-		return nil
-	}
-	n.tmpl, err = chat.New(ck.ChatTemplate(), n.tok, map[string]string{
-		"bos_token": n.text(n.tok.BOS()), "eos_token": n.text(n.tok.EOS()), "pad_token": n.text(n.tok.Pad()),
-	})
-	if err != nil {
-		return fmt.Errorf("chat template: %w", err)
-	}
-	n.id.TemplateHash, n.id.StopIDs = n.tmpl.Hash(), n.tmpl.StopIDs()
-	return nil
-}
-
-// text returns a token as it is written, "" for none.
-func (n *Native) text(id int32) string {
-	if id < 0 {
-		return ""
-	}
-	return string(n.tok.Piece(id))
-}
-
 // Close stops the workers. The Native must not be used afterwards.
 func (n *Native) Close() error {
 	n.mu.Lock()
@@ -214,6 +153,3 @@ func (n *Native) infer() (*infer.Engine, error) {
 	})
 	return n.engine, err
 }
-
-// errNoTemplate is what a conversation gets from a base without a chat template.
-var errNoTemplate = errors.New("the base has no chat template, so it cannot be sent messages; send plain text, or choose an instruct base")

@@ -73,7 +73,7 @@ func conforms(t *testing.T, n *Native) {
 	t.Run("generator", func(t *testing.T) { testkit.Generator(t, n, o) })
 	t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, n, o) })
 	t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, n, n, o) })
-	t.Run("encoder", func(t *testing.T) { testkit.Encoder(t, n) })
+	t.Run("codec", func(t *testing.T) { testkit.Codec(t, n) })
 }
 
 func TestTrainer(t *testing.T) {

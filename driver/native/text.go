@@ -1,58 +1,151 @@
 package native
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"dlm"
 	"dlm/engine/chat"
+	"dlm/engine/lora"
+	"dlm/engine/tokenizer"
+	"dlm/engine/weights"
 )
 
-// prompt returns the ids of a conversation with the generation prompt, or of
+// Text is a base without its weights: tokenizer, chat template and identity. It
+// is a dlm.Codec, for engines and trainers that load the weights themselves.
+type Text struct {
+	path    string
+	file    string // hash of the base as its files have it
+	tok     *tokenizer.Tokenizer
+	tmpl    *chat.Template // nil: the base has none, only plain text works
+	id      lora.BaseIdentity
+	context int // tokens that a sequence may have
+}
+
+// OpenText reads what is text in the base at path. Its weights are hashed, not
+// loaded. quantize is that of Options: it decides the base's digest.
+func OpenText(path, quantize string) (*Text, error) {
+	if _, err := parseQuantize(quantize); err != nil {
+		return nil, err
+	}
+	ck, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer ck.Close()
+	return textOf(ck, path, quantize)
+}
+
+func textOf(ck *weights.Checkpoint, path, quantize string) (*Text, error) {
+	t := &Text{path: path, context: ck.Config.MaxSeq}
+	err := t.readText(ck)
+	if err == nil {
+		t.file, err = ck.Hash()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	t.id.BaseHash = string(Quantized(dlm.Digest(t.file), quantize))
+	t.id.BaseName = ck.Config.Name
+	if t.id.BaseName == "" {
+		t.id.BaseName = strings.TrimSuffix(filepath.Base(path), ".gguf")
+	}
+	return t, nil
+}
+
+// readText makes the tokenizer and the chat template, and their part of the
+// base's identity.
+func (t *Text) readText(ck *weights.Checkpoint) error {
+	v, err := ck.Vocab()
+	if err != nil {
+		return err
+	}
+	if g := v.GGUF; g != nil {
+		t.tok, err = tokenizer.New(tokenizer.Vocab{
+			Tokens: g.Tokens, Types: g.Types, Merges: g.Merges, Pre: g.Pre,
+			BOS: g.BOS, EOS: g.EOS, Pad: g.Pad, Unknown: g.Unknown, AddBOS: g.AddBOS,
+		})
+	} else {
+		t.tok, err = tokenizer.FromJSON(v.TokenizerJSON, v.TokenizerConfig)
+	}
+	if err != nil {
+		return err
+	}
+	if t.tok.Size() > ck.Config.Vocab {
+		return fmt.Errorf("the tokenizer has %d ids, the weights only %d; they do not belong together", t.tok.Size(), ck.Config.Vocab)
+	}
+	t.id.TokenizerHash = t.tok.Hash()
+	if eos := t.tok.EOS(); eos >= 0 {
+		t.id.StopIDs = []int32{eos}
+	}
+	if ck.ChatTemplate() == "" {
+		return nil
+	}
+	t.tmpl, err = chat.New(ck.ChatTemplate(), t.tok, map[string]string{
+		"bos_token": t.text(t.tok.BOS()), "eos_token": t.text(t.tok.EOS()), "pad_token": t.text(t.tok.Pad()),
+	})
+	if err != nil {
+		return fmt.Errorf("chat template: %w", err)
+	}
+	t.id.TemplateHash, t.id.StopIDs = t.tmpl.Hash(), t.tmpl.StopIDs()
+	return nil
+}
+
+// text returns a token as it is written, "" for none.
+func (t *Text) text(id int32) string {
+	if id < 0 {
+		return ""
+	}
+	return string(t.tok.Piece(id))
+}
+
+// Prompt returns the ids of a conversation with the generation prompt, or of
 // plain text.
-func (n *Native) prompt(msgs []dlm.Message, raw string) ([]int32, error) {
+func (t *Text) Prompt(msgs []dlm.Message, raw string) ([]int32, error) {
 	if len(msgs) == 0 {
 		if raw == "" {
 			return nil, fmt.Errorf("neither messages nor plain text is given")
 		}
-		return n.plain(raw), nil
+		return t.plain(raw), nil
 	}
-	if n.tmpl == nil {
+	if t.tmpl == nil {
 		return nil, errNoTemplate
 	}
-	return n.tmpl.Prompt(messages(msgs))
+	return t.tmpl.Prompt(messages(msgs))
 }
 
 // plain returns the ids of plain text, after the token that begins a text where
 // the base wants one. Special tokens in it are text.
-func (n *Native) plain(text string) []int32 {
+func (t *Text) plain(text string) []int32 {
 	var ids []int32
-	if n.tok.AddBOS() && n.tok.BOS() >= 0 {
-		ids = append(ids, n.tok.BOS())
+	if t.tok.AddBOS() && t.tok.BOS() >= 0 {
+		ids = append(ids, t.tok.BOS())
 	}
-	return append(ids, n.tok.Encode(text)...)
+	return append(ids, t.tok.Encode(text)...)
 }
 
-// completed returns the ids of a prompt with its completion, as training would
+// Completed returns the ids of a prompt with its completion, as training would
 // see them, and where the completion starts.
-func (n *Native) completed(msgs []dlm.Message, raw, completion string, endOfTurn bool) (ids []int32, from int, err error) {
-	prompt, err := n.prompt(msgs, raw)
+func (t *Text) Completed(msgs []dlm.Message, raw, completion string, endOfTurn bool) (ids []int32, from int, err error) {
+	prompt, err := t.Prompt(msgs, raw)
 	if err != nil {
 		return nil, 0, err
 	}
 	from = len(prompt)
 	if len(msgs) == 0 {
-		ids = append(prompt, n.tok.Encode(completion)...)
+		ids = append(prompt, t.tok.Encode(completion)...)
 		if endOfTurn {
-			if n.tok.EOS() < 0 {
+			if t.tok.EOS() < 0 {
 				return nil, 0, fmt.Errorf("the base has no token that ends a text")
 			}
-			ids = append(ids, n.tok.EOS())
+			ids = append(ids, t.tok.EOS())
 		}
 		return ids, from, nil
 	}
-	all, mask, err := n.tmpl.Encode(append(messages(msgs), chat.Message{Role: "assistant", Content: completion}), len(msgs))
+	all, mask, err := t.tmpl.Encode(append(messages(msgs), chat.Message{Role: "assistant", Content: completion}), len(msgs))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -63,7 +156,7 @@ func (n *Native) completed(msgs []dlm.Message, raw, completion string, endOfTurn
 	for end < len(all) && mask[end] {
 		end++
 	}
-	if last := n.tmpl.EndOfTurn(); last >= 0 && end > from && all[end-1] == last && !endOfTurn {
+	if last := t.tmpl.EndOfTurn(); last >= 0 && end > from && all[end-1] == last && !endOfTurn {
 		end--
 	} else if endOfTurn && (last < 0 || end == from || all[end-1] != last) {
 		return nil, 0, fmt.Errorf("the chat template ends no turn with a token of its own")
@@ -86,9 +179,9 @@ func messages(msgs []dlm.Message) []chat.Message {
 // A row longer than maxLen tokens (0: the base's context) is cut. Truncated says
 // so when that took tokens of a completion; what a template writes after the
 // last turn is no loss.
-func (n *Native) Encode(row dlm.Row, maxLen int) (dlm.Encoded, error) {
-	maxLen = n.maxLen(maxLen)
-	e, err := n.encode(row)
+func (t *Text) Encode(row dlm.Row, maxLen int) (dlm.Encoded, error) {
+	maxLen = t.maxLen(maxLen)
+	e, err := t.encode(row)
 	if err != nil {
 		return dlm.Encoded{}, fmt.Errorf("%s: %w", rowName(row), err)
 	}
@@ -102,33 +195,33 @@ func (n *Native) Encode(row dlm.Row, maxLen int) (dlm.Encoded, error) {
 }
 
 // maxLen is the number of tokens that a row may have.
-func (n *Native) maxLen(asked int) int {
-	if ctx := n.m.Config().MaxSeq; asked <= 0 || asked > ctx {
+func (t *Text) maxLen(asked int) int {
+	if ctx := t.context; asked <= 0 || asked > ctx {
 		return ctx
 	}
 	return asked
 }
 
-func (n *Native) encode(row dlm.Row) (e dlm.Encoded, err error) {
+func (t *Text) encode(row dlm.Row) (e dlm.Encoded, err error) {
 	if len(row.Messages) > 0 {
-		if n.tmpl == nil {
+		if t.tmpl == nil {
 			return e, errNoTemplate
 		}
-		e.EndOfTurn = n.tmpl.EndOfTurn()
-		e.IDs, e.Mask, err = n.tmpl.Encode(messages(row.Messages), row.TrainFrom)
+		e.EndOfTurn = t.tmpl.EndOfTurn()
+		e.IDs, e.Mask, err = t.tmpl.Encode(messages(row.Messages), row.TrainFrom)
 		return e, err
 	}
 	if row.RawPrompt == "" && row.RawCompletion == "" {
 		return e, fmt.Errorf("the row is empty")
 	}
-	e.EndOfTurn = n.tok.EOS()
+	e.EndOfTurn = t.tok.EOS()
 	from := 1
 	if row.RawPrompt != "" {
-		e.IDs = n.plain(row.RawPrompt)
+		e.IDs = t.plain(row.RawPrompt)
 		from = len(e.IDs)
-		e.IDs = append(e.IDs, n.tok.Encode(row.RawCompletion)...)
+		e.IDs = append(e.IDs, t.tok.Encode(row.RawCompletion)...)
 	} else {
-		e.IDs = n.plain(row.RawCompletion)
+		e.IDs = t.plain(row.RawCompletion)
 	}
 	if e.EndOfTurn >= 0 {
 		e.IDs = append(e.IDs, e.EndOfTurn)
@@ -152,25 +245,25 @@ func rowName(row dlm.Row) string {
 }
 
 // Render returns the conversation as the base's chat template writes it.
-func (n *Native) Render(msgs []dlm.Message, generationPrompt bool) (string, error) {
-	if n.tmpl == nil {
+func (t *Text) Render(msgs []dlm.Message, generationPrompt bool) (string, error) {
+	if t.tmpl == nil {
 		return "", errNoTemplate
 	}
-	return n.tmpl.Render(messages(msgs), generationPrompt)
+	return t.tmpl.Render(messages(msgs), generationPrompt)
 }
 
 // Tokenize splits text. A token's Text is what is whole with it: characters
 // that are cut between tokens stand with the last of their bytes.
-func (n *Native) Tokenize(text string, special bool) []dlm.Token {
+func (t *Text) Tokenize(text string, special bool) []dlm.Token {
 	if special {
-		return n.tokens(n.tok.EncodeSpecial(text))
+		return t.tokens(t.tok.EncodeSpecial(text))
 	}
-	return n.tokens(n.tok.Encode(text))
+	return t.tokens(t.tok.Encode(text))
 }
 
-func (n *Native) tokens(ids []int32) []dlm.Token {
+func (t *Text) tokens(ids []int32) []dlm.Token {
 	out := make([]dlm.Token, len(ids))
-	s := n.tok.Stream()
+	s := t.tok.Stream()
 	for i, id := range ids {
 		out[i] = dlm.Token{ID: id, Text: strings.ToValidUTF8(s.Push(id), "\uFFFD")}
 	}
@@ -181,6 +274,24 @@ func (n *Native) tokens(ids []int32) []dlm.Token {
 }
 
 // Piece returns the text of one id; bytes that are no whole character show as U+FFFD.
-func (n *Native) Piece(id int32) string {
-	return strings.ToValidUTF8(string(n.tok.Piece(id)), "\uFFFD")
+func (t *Text) Piece(id int32) string {
+	return strings.ToValidUTF8(string(t.tok.Piece(id)), "\uFFFD")
 }
+
+// Bytes returns what one id stands for, which need not be whole characters; nil
+// when there is no such id.
+func (t *Text) Bytes(id int32) []byte {
+	if id < 0 || int(id) >= t.tok.Size() {
+		return nil
+	}
+	return t.tok.Piece(id)
+}
+
+// StopIDs are the tokens that end a completion.
+func (t *Text) StopIDs() []int32 { return slices.Clone(t.id.StopIDs) }
+
+// Context is how many tokens prompt and completion may have together.
+func (t *Text) Context() int { return t.context }
+
+// errNoTemplate is what a conversation gets from a base without a chat template.
+var errNoTemplate = errors.New("the base has no chat template, so it cannot be sent messages; send plain text, or choose an instruct base")

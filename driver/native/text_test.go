@@ -2,10 +2,13 @@ package native
 
 import (
 	"context"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"dlm"
+	"dlm/internal/testkit"
 	"pgregory.net/rapid"
 )
 
@@ -27,11 +30,11 @@ func TestTrainedAndServedTokensAgree(t *testing.T) {
 			if err != nil {
 				t.Skip(err) // refused by the template, with a reason
 			}
-			prompt, err := n.prompt(msgs, "")
+			prompt, err := n.Prompt(msgs, "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			ids, from, err := n.completed(msgs, "", completion, true)
+			ids, from, err := n.Completed(msgs, "", completion, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,6 +47,25 @@ func TestTrainedAndServedTokensAgree(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTextAlone: the text side opened alone gives the ids and the identity of the
+// whole base.
+func TestTextAlone(t *testing.T) {
+	for _, base := range bases {
+		n := open(t, base, Options{})
+		alone, err := OpenText(n.Path(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(alone.Identity(), n.Identity()) || alone.Context() != n.Config().MaxSeq {
+			t.Errorf("%s: alone %+v, with weights %+v", base, alone.Identity(), n.Identity())
+		}
+		testkit.Codec(t, alone)
+	}
+	if _, err := OpenText(t.TempDir(), "nf3"); err == nil || !strings.Contains(err.Error(), "nf3") {
+		t.Errorf("quantize nf3: error %v", err)
 	}
 }
 

@@ -144,7 +144,7 @@ func (n *Native) sampling(j *job, prompts [][]dlm.Message) error {
 	}
 	reqs := make([]infer.Request, len(prompts))
 	for i, msgs := range prompts {
-		ids, err := n.prompt(msgs, "")
+		ids, err := n.Prompt(msgs, "")
 		if err != nil {
 			return fmt.Errorf("sample prompt %d: %w", i+1, err)
 		}
