@@ -13,6 +13,10 @@ func (t *Text) Identity() lora.BaseIdentity { return t.id }
 // Digest names the base's weights.
 func (t *Text) Digest() dlm.Digest { return dlm.Digest(t.id.BaseHash) }
 
+// FileDigest names the weights as the base's files have them: Digest, but for a
+// base that is quantised as it is loaded.
+func (n *Native) FileDigest() dlm.Digest { return dlm.Digest(n.file) }
+
 // Config returns the shapes of the base.
 func (n *Native) Config() weights.Config { return n.m.Config() }
 

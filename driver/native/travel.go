@@ -6,13 +6,22 @@ import "dlm/engine/lora"
 // the base's tokenizer and chat template, in the files that Hugging Face's
 // libraries read, so that the folder can be used where only the weights are.
 func (n *Native) save(a *lora.Adapter, dir string) error {
-	tok, config, err := n.tok.JSON()
+	files, err := n.textFiles()
 	if err != nil {
 		return err
+	}
+	return a.SaveWith(dir, n.id, files)
+}
+
+// textFiles are tokenizer and chat template as Hugging Face's libraries read them.
+func (n *Native) textFiles() (map[string][]byte, error) {
+	tok, config, err := n.tok.JSON()
+	if err != nil {
+		return nil, err
 	}
 	files := map[string][]byte{"tokenizer.json": tok, "tokenizer_config.json": config}
 	if n.tmpl != nil {
 		files["chat_template.jinja"] = []byte(n.tmpl.Source())
 	}
-	return a.SaveWith(dir, n.id, files)
+	return files, nil
 }

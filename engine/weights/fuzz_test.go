@@ -154,23 +154,26 @@ func FuzzSafetensors(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var again []Named
+		var again []Streamed
 		for _, n := range s.names {
 			w, err := s.Tensor(n)
 			if err != nil {
 				return // a dtype that is not written either
 			}
 			w.F32()
-			again = append(again, Named{n, w.Type, w.Shape, w.data})
+			again = append(again, Stream(Named{n, w.Type, w.Shape, w.data}))
 		}
 		header, sorted, err := safetensorsHeader(again, s.metadata)
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
+		file := bytes.NewBuffer(header)
 		for _, w := range sorted {
-			header = append(header, w.Data...)
+			if err := w.writeTo(file); err != nil {
+				t.Fatal(err)
+			}
 		}
-		back, err := parseSafetensors(header)
+		back, err := parseSafetensors(file.Bytes())
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}

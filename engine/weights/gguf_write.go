@@ -60,20 +60,32 @@ func StreamGGUF(path string, metadata []KV, tensors []Streamed) error {
 			return err
 		}
 		for _, t := range tensors {
+			if err := t.writeTo(w); err != nil {
+				return err
+			}
 			size, _ := t.size() // ggufHeader has seen to it
-			c := &counted{w: w}
-			if err := t.Write(c); err != nil {
-				return fmt.Errorf("tensor %q: %w", t.Name, err)
-			}
-			if c.n != size {
-				return fmt.Errorf("tensor %q wrote %d bytes; its shape %v of %s takes %d", t.Name, c.n, t.Shape, t.Type, size)
-			}
 			if _, err := w.Write(pad[:padding(size, align)]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// writeTo writes the tensor and refuses one of another length than its shape's.
+func (t Streamed) writeTo(w io.Writer) error {
+	size, err := t.size()
+	if err != nil {
+		return err
+	}
+	c := &counted{w: w}
+	if err := t.Write(c); err != nil {
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	if c.n != size {
+		return fmt.Errorf("tensor %q wrote %d bytes; its shape %v of %s takes %d", t.Name, c.n, t.Shape, t.Type, size)
+	}
+	return nil
 }
 
 // counted counts what goes through it.

@@ -46,19 +46,12 @@ func (c *Checkpoint) PanelsNF4(name string, mode kernel.Mode, x *kernel.Exec) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := t.checkNF4(); err != nil {
+	q, err := t.nf4(x)
+	if err != nil {
 		return nil, fmt.Errorf("%s: tensor %s: %w", c.Path, name, err)
 	}
-	q := &NF4{Rows: t.Rows, Cols: t.Cols, exact: make([]float32, t.Rows*t.Cols/nf4Block)}
 	run := rowRunner(x, t.Rows, t.Cols)
 	per := t.Cols / nf4Block
-	run(func(r int, row []float32, _ []uint8) {
-		t.RowF32(r, row)
-		absmaxRow(row, q.exact[r*per:(r+1)*per])
-	})
-	if err := q.nest(); err != nil {
-		return nil, fmt.Errorf("%s: tensor %s: %w", c.Path, name, err)
-	}
 	format := kernel.FormatNF4
 	if mode == kernel.F32 {
 		format = kernel.FormatF32
@@ -79,6 +72,20 @@ func (c *Checkpoint) PanelsNF4(name string, mode kernel.Mode, x *kernel.Exec) (*
 	})
 	c.release(t)
 	return p, nil
+}
+
+// nf4 finds the scales of the tensor quantised to NF4.
+func (t *Tensor) nf4(x *kernel.Exec) (*NF4, error) {
+	if err := t.checkNF4(); err != nil {
+		return nil, err
+	}
+	q := &NF4{Rows: t.Rows, Cols: t.Cols, exact: make([]float32, t.Rows*t.Cols/nf4Block)}
+	per := t.Cols / nf4Block
+	rowRunner(x, t.Rows, t.Cols)(func(r int, row []float32, _ []uint8) {
+		t.RowF32(r, row)
+		absmaxRow(row, q.exact[r*per:(r+1)*per])
+	})
+	return q, q.nest()
 }
 
 // checkNF4 says why a tensor cannot be quantised to NF4.

@@ -53,6 +53,17 @@ func (n Named) check() error {
 // reference implementation it orders them by falling dtype (F32, BF16, F16), then
 // name; the metadata is sorted.
 func WriteSafetensors(path string, tensors []Named, metadata map[string]string) error {
+	streams, err := streamed(tensors)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return StreamSafetensors(path, streams, metadata)
+}
+
+// StreamSafetensors is WriteSafetensors for tensors that are made one after
+// another. A tensor that writes more or fewer bytes than its shape takes fails
+// the whole file.
+func StreamSafetensors(path string, tensors []Streamed, metadata map[string]string) error {
 	header, sorted, err := safetensorsHeader(tensors, metadata)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -62,7 +73,7 @@ func WriteSafetensors(path string, tensors []Named, metadata map[string]string) 
 			return err
 		}
 		for _, t := range sorted {
-			if _, err := w.Write(t.Data); err != nil {
+			if err := t.writeTo(w); err != nil {
 				return err
 			}
 		}
@@ -72,9 +83,9 @@ func WriteSafetensors(path string, tensors []Named, metadata map[string]string) 
 
 // safetensorsHeader returns the length, the JSON header padded to eight bytes,
 // and the tensors in file order.
-func safetensorsHeader(tensors []Named, metadata map[string]string) ([]byte, []Named, error) {
+func safetensorsHeader(tensors []Streamed, metadata map[string]string) ([]byte, []Streamed, error) {
 	sorted := slices.Clone(tensors)
-	slices.SortStableFunc(sorted, func(a, b Named) int {
+	slices.SortStableFunc(sorted, func(a, b Streamed) int {
 		_, x := a.Type.Block()
 		_, y := b.Type.Block()
 		return cmp.Or(cmp.Compare(y, x), cmp.Compare(b.Type, a.Type), cmp.Compare(a.Name, b.Name))
@@ -89,7 +100,8 @@ func safetensorsHeader(tensors []Named, metadata map[string]string) ([]byte, []N
 	}
 	at, seen := 0, map[string]bool{"__metadata__": true}
 	for _, t := range sorted {
-		if err := t.check(); err != nil {
+		size, err := t.size()
+		if err != nil {
 			return nil, nil, err
 		}
 		dtype := formats[t.Type].dtype
@@ -111,15 +123,15 @@ func safetensorsHeader(tensors []Named, metadata map[string]string) ([]byte, []N
 			shape = []int{}
 		}
 		js.WriteByte(':')
-		err := compactJSON(&js, struct {
+		err = compactJSON(&js, struct {
 			Dtype   string `json:"dtype"`
 			Shape   []int  `json:"shape"`
 			Offsets [2]int `json:"data_offsets"`
-		}{dtype, shape, [2]int{at, at + len(t.Data)}})
+		}{dtype, shape, [2]int{at, at + size}})
 		if err != nil {
 			return nil, nil, err
 		}
-		at += len(t.Data)
+		at += size
 	}
 	js.WriteByte('}')
 	for js.Len()%8 != 0 {
