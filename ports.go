@@ -94,12 +94,23 @@ type Codec interface {
 	// Completed returns the ids of a prompt and its completion, as training sees
 	// them, and where the completion begins.
 	Completed(msgs []Message, raw, completion string, endOfTurn bool) (ids []int32, from int, err error)
-	// Bytes returns what one id stands for; they need not be whole characters.
-	Bytes(id int32) []byte
+	// Spell begins the text of a completion that ends at the first of the stop
+	// strings, if there are any.
+	Spell(stop []string) TextStream
 	// StopIDs are the tokens that end a completion.
 	StopIDs() []int32
 	// Context is how many tokens prompt and completion may have together.
 	Context() int
+}
+
+// TextStream turns the ids of a completion into its text as they come: whole
+// UTF-8 characters, and nothing that may still become a stop string.
+type TextStream interface {
+	// Push takes the next id and returns the text that can be shown by now.
+	// stopped says that a stop string is complete; text ends before it.
+	Push(id int32) (text string, stopped bool)
+	// Flush returns what was held back.
+	Flush() string
 }
 
 // Recipe is how an adapter is trained.

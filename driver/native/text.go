@@ -9,6 +9,7 @@ import (
 
 	"dlm"
 	"dlm/engine/chat"
+	"dlm/engine/infer"
 	"dlm/engine/lora"
 	"dlm/engine/tokenizer"
 	"dlm/engine/weights"
@@ -278,14 +279,21 @@ func (t *Text) Piece(id int32) string {
 	return strings.ToValidUTF8(string(t.tok.Piece(id)), "\uFFFD")
 }
 
-// Bytes returns what one id stands for, which need not be whole characters; nil
-// when there is no such id.
-func (t *Text) Bytes(id int32) []byte {
-	if id < 0 || int(id) >= t.tok.Size() {
-		return nil
-	}
-	return t.tok.Piece(id)
+// Spell begins the text of a completion, as serving spells it.
+func (t *Text) Spell(stop []string) dlm.TextStream {
+	return &textStream{tok: t.tok, s: infer.NewTextStream(stop)}
 }
+
+type textStream struct {
+	tok *tokenizer.Tokenizer
+	s   infer.TextStream
+}
+
+// Push takes the next id.
+func (t *textStream) Push(id int32) (string, bool) { return t.s.Push(t.tok.Piece(id)) }
+
+// Flush returns what was held back.
+func (t *textStream) Flush() string { return t.s.Flush() }
 
 // StopIDs are the tokens that end a completion.
 func (t *Text) StopIDs() []int32 { return slices.Clone(t.id.StopIDs) }

@@ -142,7 +142,7 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 		sampling: r.Sampling,
 		stopIDs:  r.StopIDs,
 		limit:    limit,
-		stream:   newTextStream(r.StopStrings),
+		stream:   NewTextStream(r.StopStrings),
 		emit:     emit,
 	}
 	if r.Sampling.Penalises() {

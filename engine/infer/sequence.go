@@ -24,7 +24,7 @@ type Sequence struct {
 	history  *sample.History // nil without a penalty
 	stopIDs  []int32
 	limit    int // len(ids) at which the completion has its full length
-	stream   textStream
+	stream   TextStream
 	text     strings.Builder
 	tokens   []Token
 	finish   Finish
@@ -55,7 +55,7 @@ func (s *Sequence) push(id int32, logp float32, piece []byte) {
 	t := Token{ID: id, LogProb: logp}
 	stopped := slices.Contains(s.stopIDs, id)
 	if !stopped {
-		t.Text, stopped = s.stream.push(piece)
+		t.Text, stopped = s.stream.Push(piece)
 	}
 	switch {
 	case stopped:
@@ -64,7 +64,7 @@ func (s *Sequence) push(id int32, logp float32, piece []byte) {
 		s.finish = Length
 	}
 	if s.finish != "" {
-		t.Text += s.stream.flush()
+		t.Text += s.stream.Flush()
 		s.ended = true
 	}
 	s.text.WriteString(t.Text)

@@ -5,39 +5,40 @@ import (
 	"unicode/utf8"
 )
 
-// textStream turns the bytes of tokens into text that can be shown at once:
+// TextStream turns the bytes of tokens into text that can be shown at once:
 // whole UTF-8 characters, and nothing that may still become a stop string.
 // Bytes that can no longer become a character are shown as U+FFFD.
-type textStream struct {
+type TextStream struct {
 	stops   [][]byte
 	pending []byte // not shown yet
 }
 
-func newTextStream(stops []string) textStream {
-	t := textStream{}
+// NewTextStream begins a completion that ends at the first of the stop strings.
+func NewTextStream(stops []string) TextStream {
+	t := TextStream{}
 	for _, s := range stops {
 		t.stops = append(t.stops, []byte(s))
 	}
 	return t
 }
 
-// push adds a token's bytes and returns the text that can be shown now. When a
+// Push adds a token's bytes and returns the text that can be shown now. When a
 // stop string is complete it returns what stands before it, and stopped.
-func (t *textStream) push(piece []byte) (text string, stopped bool) {
+func (t *TextStream) Push(piece []byte) (text string, stopped bool) {
 	t.pending = append(t.pending, piece...)
 	if at := t.findStop(); at >= 0 {
 		t.pending = t.pending[:at]
-		return t.flush(), true
+		return t.Flush(), true
 	}
 	hold := max(t.stopPrefix(), incomplete(t.pending))
 	return t.release(len(t.pending) - hold), false
 }
 
-// flush returns all that was held back.
-func (t *textStream) flush() string { return t.release(len(t.pending)) }
+// Flush returns all that was held back.
+func (t *TextStream) Flush() string { return t.release(len(t.pending)) }
 
 // release returns the first n pending bytes as valid UTF-8 and forgets them.
-func (t *textStream) release(n int) string {
+func (t *TextStream) release(n int) string {
 	if n == 0 {
 		return ""
 	}
@@ -48,7 +49,7 @@ func (t *textStream) release(n int) string {
 
 // findStop returns where the stop string starts that is complete first, -1 when
 // none is. Of several that end together the longest counts.
-func (t *textStream) findStop() int {
+func (t *TextStream) findStop() int {
 	at, end := -1, len(t.pending)+1
 	for _, s := range t.stops {
 		if i := bytes.Index(t.pending, s); i >= 0 {
@@ -61,7 +62,7 @@ func (t *textStream) findStop() int {
 }
 
 // stopPrefix is the length of the longest end of pending that a stop string starts with.
-func (t *textStream) stopPrefix() int {
+func (t *TextStream) stopPrefix() int {
 	longest := 0
 	for _, s := range t.stops {
 		for n := min(len(s)-1, len(t.pending)); n > longest; n-- {

@@ -34,16 +34,16 @@ func TestTextStream(t *testing.T) {
 		{"stop string of one byte", []string{"\n"}, []string{"a\nb"}, []string{"a"}, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newTextStream(c.stops)
+			s := NewTextStream(c.stops)
 			stopped := false
 			for i, p := range c.pieces {
 				var text string
-				text, stopped = s.push([]byte(p))
+				text, stopped = s.Push([]byte(p))
 				if text != c.shown[i] {
 					t.Errorf("after piece %d: %q, expected %q", i, text, c.shown[i])
 				}
 			}
-			if rest := s.flush(); rest != c.rest || stopped != c.stop {
+			if rest := s.Flush(); rest != c.rest || stopped != c.stop {
 				t.Errorf("end: %q, stopped %v; expected %q, %v", rest, stopped, c.rest, c.stop)
 			}
 		})
@@ -60,19 +60,19 @@ func TestTextDoesNotDependOnTheCut(t *testing.T) {
 			all = all[:len(all)-1]
 		}
 		stop := rapid.StringOfN(rapid.SampledFrom([]rune("ab€")), 1, 4, -1).Draw(t, "stop")
-		s := newTextStream([]string{stop})
+		s := NewTextStream([]string{stop})
 		got, stopped := "", false
 		for rest := all; len(rest) > 0 && !stopped; {
 			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
 			var text string
-			text, stopped = s.push(rest[:n])
+			text, stopped = s.Push(rest[:n])
 			rest = rest[n:]
 			if !utf8.ValidString(text) {
 				t.Fatalf("showed %q, which is not valid UTF-8", text)
 			}
 			got += text
 		}
-		got += s.flush()
+		got += s.Flush()
 		before, _, found := strings.Cut(string(all), stop)
 		if want := string([]rune(before)); got != want || stopped != found {
 			t.Fatalf("got %q, stopped %v; expected %q, %v", got, stopped, want, found)

@@ -2,7 +2,9 @@ package testkit
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"dlm"
 )
@@ -12,7 +14,7 @@ import (
 func Codec(t *testing.T, c dlm.Codec) {
 	Encoder(t, c)
 	t.Run("a prompt is the beginning of what training sees", func(t *testing.T) { codecPrompt(t, c) })
-	t.Run("bytes spell the completion", func(t *testing.T) { codecBytes(t, c) })
+	t.Run("ids spell the completion", func(t *testing.T) { codecText(t, c) })
 	t.Run("without a prompt there is nothing to send", func(t *testing.T) {
 		_, err := c.Prompt(nil, "")
 		refused(t, err, "neither")
@@ -50,21 +52,39 @@ func codecPrompt(t *testing.T, c dlm.Codec) {
 	}
 }
 
-func codecBytes(t *testing.T, c dlm.Codec) {
+func codecText(t *testing.T, c dlm.Codec) {
 	for _, p := range prompts {
 		ids, from, err := c.Completed(nil, "Say: ", p, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []byte
+		s, got := c.Spell(nil), ""
 		for _, id := range ids[from:] {
-			got = append(got, c.Bytes(id)...)
+			text, stopped := s.Push(id)
+			if stopped || !utf8.ValidString(text) {
+				t.Errorf("%q: pushing %d gave %q, stopped %v", p, id, text, stopped)
+			}
+			got += text
 		}
-		if string(got) != p {
-			t.Errorf("the bytes of %q spell %q", p, got)
+		if got += s.Flush(); got != p {
+			t.Errorf("the tokens of %q spell %q", p, got)
+		}
+		codecStops(t, c, p, ids[from:])
+	}
+}
+
+// codecStops spells the ids of p until a stop string from its middle.
+func codecStops(t *testing.T, c dlm.Codec, p string, ids []int32) {
+	stop := stopIn(p)
+	before, _, _ := strings.Cut(p, stop)
+	s, got := c.Spell([]string{"never in a text \x01", stop}), ""
+	for _, id := range ids {
+		text, stopped := s.Push(id)
+		if got += text; stopped {
+			break
 		}
 	}
-	if b := c.Bytes(-1); b != nil {
-		t.Errorf("token -1 has the bytes %q", b)
+	if got != before {
+		t.Errorf("%q spelt until %q is %q", p, stop, got)
 	}
 }
