@@ -244,6 +244,10 @@ type TrainResult struct {
 	Seconds      float64 `json:"seconds"`
 	PeakBytes    int64   `json:"peak_bytes"` // measured resident set
 	Resumed      int     `json:"resumed"`    // step it was resumed from, 0 = from the start
+
+	// Made says what made it, for the adapter's lineage: "trainer", versions of
+	// libraries, "device". Nil: nothing beyond the job's own settings.
+	Made map[string]string `json:"made,omitempty"`
 }
 
 // Trainer makes an adapter from rows.

@@ -6,24 +6,30 @@ import (
 	"dlm"
 )
 
+// BundleDir is the folder in a job's working folder that holds its bundle.
+const BundleDir = "bundle"
+
 // Files of a bundle; those that end in .jsonl hold one JSON value a line.
 const (
-	JobFile     = "job.json"      // Job
-	RowsFile    = "rows.jsonl"    // training rows as token ids, see rows.go
-	HeldFile    = "held.jsonl"    // held-out rows; empty when there are none
-	OrderFile   = "order.jsonl"   // line s: the rows of step s, as indices into RowsFile
-	SamplesFile = "samples.jsonl" // {"prompt_ids"} to be answered as it learns
-	ProgramFile = "dlm_trl.py"    // the program itself
-	InitDir     = "init"          // a PEFT folder to start from; absent: PEFT's own start
-	OutDir      = "out"           // the adapter as PEFT saves it, complete once "done" was written
-	LogFile     = "stderr.log"    // what the program wrote to its standard output and error
+	JobFile      = "job.json"      // Job
+	RowsFile     = "rows.jsonl"    // training rows as token ids, see rows.go
+	HeldFile     = "held.jsonl"    // held-out rows; empty when there are none
+	OrderFile    = "order.jsonl"   // line s: the rows of step s, as indices into RowsFile
+	SamplesFile  = "samples.jsonl" // {"prompt_ids"} to be answered as it learns
+	ManifestFile = "manifest.json" // Manifest
+	ProgramFile  = "dlm_trl.py"    // the program itself
+	InitDir      = "init"          // a PEFT folder to start from; absent: PEFT's own start
+	RewardsDir   = "rewards"       // rewards/N.json answers rollout N
+	OutDir       = "out"           // the adapter as PEFT saves it, complete once "done" was written
+	LogFile      = "stderr.log"    // what the program wrote to its standard output and error
 )
 
 // Bundle is a job as a folder: what the program reads, and where it writes.
 type Bundle struct {
 	Dir      string // on this machine, absolute; Place.Fetch brings results back into it
 	Job      Job
-	Start    []string // command that starts the program, but for the bundle's folder: python, options, ProgramFile
+	Start    []string // command that starts the program in the folder, but for its last argument, the folder: python, options, ProgramFile
+	Env      []string // added to the program's environment, NAME=value
 	Manifest Manifest // what the folder is made of
 }
 
@@ -68,5 +74,5 @@ type Check struct {
 // Manifest is manifest.json, written last: a folder with one is whole.
 type Manifest struct {
 	Format int                   `json:"format"`
-	Files  map[string]dlm.Digest `json:"files"` // by name, without job.json
+	Files  map[string]dlm.Digest `json:"files"` // by name, without job.json and the program
 }

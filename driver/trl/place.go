@@ -9,7 +9,6 @@ const StopFile = "stop"
 // Begun is what Place.Begin found or did.
 type Begun struct {
 	Attached bool   // the program was running already
-	Offset   int64  // bytes of events.jsonl that were written before: history, not news
 	Note     string // for the user, where there is something to say
 }
 
@@ -23,15 +22,15 @@ type Place interface {
 	// the stop file and unanswered rewards of an earlier one. It never starts a
 	// second program on one bundle.
 	Begin(ctx context.Context, b Bundle) (Begun, error)
-	// Poll returns what events.jsonl holds from offset on, and whether the
-	// program was running just before that was read: the last chunk of a program
-	// that has ended comes with running false, and may be empty.
+	// Poll returns what events.jsonl holds from offset on (a part of it, where
+	// there is much), and whether the program was running just before that was
+	// read. It is called before Begin too, for what an earlier call left; where
+	// nothing is, that is nothing and no error.
 	Poll(ctx context.Context, b Bundle, offset int64) (chunk []byte, running bool, err error)
 	// Put writes a file of the bundle there, whole or not at all: the stop file,
 	// the rewards of a rollout.
 	Put(ctx context.Context, b Bundle, name string, data []byte) error
-	// Fetch brings out/ back into Bundle.Dir, and what Begin needs to resume
-	// where it would not be there otherwise.
+	// Fetch brings out/ back into Bundle.Dir once the program is done.
 	Fetch(ctx context.Context, b Bundle) error
 	// LastWords returns the end of what the program wrote to its standard error,
 	// and how it ended where that is known ("signal: killed").

@@ -1,6 +1,8 @@
 package trl
 
 import (
+	"fmt"
+
 	"dlm"
 )
 
@@ -16,6 +18,7 @@ type row struct {
 type encodedRows struct {
 	lines              []any
 	tokens, lossTokens []int // [rows]
+	endOfTurn          int32 // id that ends an assistant turn, -1: none
 }
 
 // encode turns rows into lines for a method; what names the set of rows in errors.
@@ -24,7 +27,7 @@ func (t *TRL) encode(what string, rows []dlm.Row, r dlm.Recipe) (encodedRows, er
 	if err != nil {
 		return encodedRows{}, err
 	}
-	var out encodedRows
+	out := encodedRows{endOfTurn: -1}
 	for i, e := range list {
 		line := row{ID: rowID(rows[i], i), IDs: e.IDs, Mask: make([]int, len(e.Mask))}
 		counted := 0
@@ -34,6 +37,10 @@ func (t *TRL) encode(what string, rows []dlm.Row, r dlm.Recipe) (encodedRows, er
 				counted++
 			}
 		}
+		if counted == 0 {
+			return encodedRows{}, fmt.Errorf("%s row %s: its mask is all zero, no token of it would be trained", what, rowID(rows[i], i))
+		}
+		out.endOfTurn = e.EndOfTurn
 		out.lines = append(out.lines, line)
 		out.tokens, out.lossTokens = append(out.tokens, len(e.IDs)), append(out.lossTokens, counted)
 	}

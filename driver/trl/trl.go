@@ -36,6 +36,7 @@ type Options struct {
 	Python   string // interpreter where the program runs
 	Quantize string // "", "none" or "nf4": bitsandbytes' NF4 with double quantisation
 	Unsloth  bool
+	Threads  int     // of the program on a CPU; 0 = as torch chooses
 	StopIDs  []int32 // tokens that end a completion
 	Pad      int32   // token for padding, -1: none
 

@@ -1,0 +1,487 @@
+//go:build unix
+
+package trl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dlm"
+)
+
+// words is an encoder that makes an id of each byte, and trains the completion.
+type words struct{}
+
+func (words) Encode(r dlm.Row, _ int) (dlm.Encoded, error) {
+	var e dlm.Encoded
+	if len(r.Messages) == 0 {
+		return e, errors.New(r.Where(0) + ": no messages")
+	}
+	for i, m := range r.Messages {
+		for _, c := range []byte(m.Content + ";") {
+			e.IDs, e.Mask = append(e.IDs, int32(c)), append(e.Mask, m.Role == "assistant" && i >= r.TrainFrom)
+		}
+	}
+	e.EndOfTurn = ';'
+	return e, nil
+}
+func (words) Render([]dlm.Message, bool) (string, error) { return "", nil }
+func (words) Tokenize(string, bool) []dlm.Token          { return nil }
+func (words) Piece(int32) string                         { return "" }
+
+// inOrder is an order without shuffling.
+func inOrder(n, batch int, _ uint64, _ bool) func(int) []int {
+	return func(s int) []int {
+		from := s * batch % n
+		var out []int
+		for i := from; i < min(n, from+batch); i++ {
+			out = append(out, i)
+		}
+		return out
+	}
+}
+
+// trainer is a TRL whose program is the test binary, in a given mood.
+func trainer(t *testing.T, how string, change ...func(*Options)) *TRL {
+	t.Helper()
+	t.Setenv(fakeVar, how)
+	o := Options{
+		Encoder: words{}, Order: inOrder, Place: NewLocal(), Python: os.Args[0], Pad: -1, PollEvery: 5 * time.Millisecond,
+		Prompt: func(msgs []dlm.Message) ([]int32, error) { return []int32{1, int32(len(msgs))}, nil },
+		Base:   func(context.Context) (string, error) { return "/base", nil },
+		Bind: func(dir, out string) error {
+			raw, err := os.ReadFile(filepath.Join(dir, "adapter_model.safetensors"))
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.MkdirAll(out, 0o755), os.WriteFile(filepath.Join(out, "bound"), raw, 0o644))
+		},
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	tr, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// job is eight rows in four steps of two, twice.
+func job(t *testing.T) dlm.TrainJob {
+	t.Helper()
+	dir := t.TempDir()
+	j := dlm.TrainJob{Recipe: dlm.Recipe{Rank: 4, Alpha: 8, Epochs: 2, BatchSize: 2, LR: 1e-3},
+		Dir: filepath.Join(dir, "work"), Out: filepath.Join(dir, "adapter"), Samples: [][]dlm.Message{{{Role: "user", Content: "s"}}}}
+	for i := range 8 {
+		j.Rows = append(j.Rows, dlm.Row{ID: fmt.Sprint("r", i), Messages: []dlm.Message{{Role: "user", Content: "q"}, {Role: "assistant", Content: fmt.Sprint(i)}}})
+	}
+	j.Held = j.Rows[:1]
+	t.Cleanup(func() { endChildren(j) })
+	return j
+}
+
+// endChildren ends what a failing test leaves behind.
+func endChildren(j dlm.TrainJob) {
+	b := Bundle{Dir: filepath.Join(j.Dir, BundleDir)}
+	if alive, err := running(b); err == nil && alive {
+		_ = NewLocal().Kill(context.Background(), b)
+	}
+}
+
+func starts(t *testing.T, j dlm.TrainJob) int {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(j.Dir, BundleDir, "starts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(raw), "\n")
+}
+
+// events counts kinds and keeps the steps.
+type events struct {
+	kinds map[string]int
+	steps []int
+	notes string
+}
+
+func (e *events) take(x dlm.TrainEvent) {
+	if e.kinds == nil {
+		e.kinds = map[string]int{}
+	}
+	e.kinds[x.Kind]++
+	if x.Kind == "step" {
+		e.steps = append(e.steps, x.Step)
+	}
+	if x.Kind == "note" {
+		e.notes += x.Text + "\n"
+	}
+}
+
+func TestTrain(t *testing.T) {
+	tr, j := trainer(t, "plain"), job(t)
+	var ev events
+	r, err := tr.Train(t.Context(), j, ev.take)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Dir != j.Out || r.Steps != 8 || r.Loss != 0.5 || r.EvalLoss != 0.6 || r.BestStep != 2 || r.Tokens != 100 || r.PeakBytes != 1<<20 || r.Resumed != 0 {
+		t.Errorf("result %+v", r)
+	}
+	if r.Made["trainer"] != "trl" || r.Made["trl"] != "1.0" || r.Made["device"] != "cpu" || r.Made["where"] != "this machine" {
+		t.Errorf("made by %v", r.Made)
+	}
+	if len(ev.steps) != 8 || ev.kinds["checkpoint"] != 4 || !strings.Contains(ev.notes, "trl 1.0") {
+		t.Errorf("events %+v", ev)
+	}
+	if raw, err := os.ReadFile(filepath.Join(j.Out, "bound")); err != nil || string(raw) != "weights" {
+		t.Errorf("the adapter holds %q, %v", raw, err)
+	}
+
+	// A finished job is not run again, but its adapter is written again.
+	os.RemoveAll(j.Out)
+	ev = events{}
+	if _, err := tr.Train(t.Context(), j, ev.take); err != nil || len(ev.steps) > 0 || starts(t, j) != 1 {
+		t.Errorf("again: %v, steps %v, %d programs", err, ev.steps, starts(t, j))
+	}
+	if _, err := os.Stat(filepath.Join(j.Out, "bound")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBundle(t *testing.T) {
+	tr := trainer(t, "plain", func(o *Options) {
+		o.Init = func(r dlm.Recipe, dir string) error {
+			return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte(fmt.Sprint(r.Rank)), 0o644),
+				os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), []byte("A"), 0o644))
+		}
+		o.StopIDs, o.Pad, o.Quantize = []int32{';'}, 7, "nf4"
+	})
+	j := job(t)
+	if _, err := tr.Train(t.Context(), j, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		RowsFile:    `{"id":"r0","ids":[113,59,48,59],"mask":[0,0,1,1]}` + "\n" + `{"id":"r1"`,
+		HeldFile:    `{"id":"r0","ids":[113,59,48,59],"mask":[0,0,1,1]}` + "\n",
+		OrderFile:   "[0,1]\n[2,3]\n[4,5]\n[6,7]\n[0,1]\n",
+		SamplesFile: `{"prompt_ids":[1,1]}` + "\n",
+	} {
+		if raw, err := os.ReadFile(filepath.Join(j.Dir, BundleDir, name)); err != nil || !strings.HasPrefix(string(raw), want) {
+			t.Errorf("%s: %q, %v", name, raw, err)
+		}
+	}
+	var got Job
+	raw, err := os.ReadFile(filepath.Join(j.Dir, BundleDir, JobFile))
+	if err != nil || json.Unmarshal(raw, &got) != nil {
+		t.Fatal(err)
+	}
+	if got.Base != "/base" || got.Steps != 8 || got.Init != InitDir || got.Quantize != "nf4" || got.EndOfTurn != ';' || got.Pad != 7 || len(got.Check) != 8 ||
+		got.Check[1].Messages[1].Content != "1" || got.Recipe.Method != "sft" || len(got.Recipe.TargetModules) != 7 {
+		t.Errorf("job %+v", got)
+	}
+}
+
+// A job that changed is refused; how its steps are cut may change.
+func TestAnotherJob(t *testing.T) {
+	j := job(t)
+	if _, err := trainer(t, "dies").Train(t.Context(), j, nil); err == nil {
+		t.Fatal("no error")
+	}
+	tr := trainer(t, "plain")
+	for words, change := range map[string]func(*dlm.TrainJob){
+		"recipe.lr is 0.002, was 0.001":   func(j *dlm.TrainJob) { j.Recipe.LR = 2e-3 },
+		"rows.jsonl has other content":    func(j *dlm.TrainJob) { j.Rows = j.Rows[:7] },
+		"order.jsonl has other content":   func(j *dlm.TrainJob) { j.Recipe.MaxSteps = 9 },
+		"held.jsonl has other content":    func(j *dlm.TrainJob) { j.Held = nil },
+		"recipe.seed is 4, was 0":         func(j *dlm.TrainJob) { j.Recipe.Seed = 4 },
+		"samples.jsonl has other content": func(j *dlm.TrainJob) { j.Samples = nil },
+	} {
+		other := j
+		change(&other)
+		if _, err := tr.Train(t.Context(), other, nil); err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), "another folder") {
+			t.Errorf("error %v, expected %q", err, words)
+		}
+	}
+	if n := starts(t, j); n != 1 {
+		t.Errorf("%d programs were started", n)
+	}
+	j.Recipe.MicroBatch = 1
+	r, err := tr.Train(t.Context(), j, nil)
+	if err != nil || r.Resumed != 2 {
+		t.Errorf("resumed from %d, %v", r.Resumed, err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	tr, j := trainer(t, "slow"), job(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := tr.Train(ctx, j, func(e dlm.TrainEvent) {
+		if e.Kind == "step" && e.Step == 3 {
+			cancel()
+		}
+		if e.Kind == "stop" {
+			t.Error("a stop that was asked for is shown as an early one")
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if alive, err := running(Bundle{Dir: filepath.Join(j.Dir, BundleDir)}); alive || err != nil {
+		t.Errorf("the program runs: %v, %v", alive, err)
+	}
+	var ev events
+	r, err := tr.Train(t.Context(), j, ev.take)
+	if err != nil || r.Resumed < 3 || ev.steps[0] != r.Resumed+1 {
+		t.Errorf("resumed from %d, steps %v, %v", r.Resumed, ev.steps, err)
+	}
+}
+
+func TestDeaths(t *testing.T) {
+	for how, c := range map[string]struct {
+		kind  string
+		words []string
+	}{
+		"dies":    {"died", []string{"at step 3", "exit status 3", "RuntimeError: the fan fell off", "same command", LogFile}},
+		"cut":     {"died", []string{"at step 3", "exit status 9"}},
+		"import":  {"died", []string{"ModuleNotFoundError: No module named 'trl'"}},
+		"oom":     {"oom", []string{"CUDA out of memory", "train.micro_batch=1", "quantize=nf4"}},
+		"missing": {"missing", []string{"bitsandbytes", "dlm trainer install trl"}},
+	} {
+		t.Run(how, func(t *testing.T) {
+			j := job(t)
+			_, err := trainer(t, how).Train(t.Context(), j, nil)
+			var f *Failure
+			if !errors.As(err, &f) || f.Type != c.kind {
+				t.Fatalf("error %v", err)
+			}
+			for _, w := range c.words {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%q does not say %q", err, w)
+				}
+			}
+			if _, err := os.Stat(j.Out); err == nil {
+				t.Error("an adapter was written")
+			}
+			// The next call begins again, from the checkpoint where there is one.
+			var ev events
+			r, err := trainer(t, "plain").Train(t.Context(), j, ev.take)
+			if want := map[string]int{"dies": 2, "cut": 2}[how]; err != nil || r.Resumed != want || r.Steps != 8 {
+				t.Errorf("resumed from %d, %v", r.Resumed, err)
+			}
+			if strings.Contains(ev.notes, "cannot be read") != (how == "cut") {
+				t.Errorf("notes: %s", ev.notes)
+			}
+		})
+	}
+}
+
+// kill -9 of the program: an error with how it ended, and the next call resumes.
+func TestKilled(t *testing.T) {
+	tr, j := trainer(t, "slow"), job(t)
+	_, err := tr.Train(t.Context(), j, func(e dlm.TrainEvent) {
+		if e.Kind == "step" && e.Step == 5 {
+			if err := syscall.Kill(pidOf(t, j), syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "signal: killed") || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("error %v", err)
+	}
+	r, err := tr.Train(t.Context(), j, nil)
+	if err != nil || r.Resumed != 4 {
+		t.Errorf("resumed from %d, %v", r.Resumed, err)
+	}
+}
+
+func pidOf(t *testing.T, j dlm.TrainJob) int {
+	t.Helper()
+	var c child
+	raw, err := os.ReadFile(filepath.Join(j.Dir, BundleDir, pidFile))
+	if err != nil || json.Unmarshal(raw, &c) != nil {
+		t.Fatal(err)
+	}
+	return c.PID
+}
+
+// dlm dies, the program goes on: the next call attaches to it. The part of dlm
+// that dies is played by a process that begins the bundle and is killed.
+func TestAttach(t *testing.T) {
+	if dir := os.Getenv("TRL_TEST_BEGIN"); dir != "" {
+		b := Bundle{Dir: dir, Start: []string{os.Args[0], "-u", ProgramFile}}
+		if _, err := NewLocal().Begin(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("begun")
+		time.Sleep(time.Minute)
+	}
+	tr, j := trainer(t, "slow"), job(t)
+	j.Recipe.Epochs = 8
+	p, err := tr.prepare(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := tr.bundle(t.Context(), p, p.job.Recipe, j.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(os.Args[0], "-test.run", "^TestAttach$")
+	parent.Env = append(os.Environ(), "TRL_TEST_BEGIN="+b.Dir)
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(60 * time.Millisecond)
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	if alive, err := running(b); !alive || err != nil {
+		t.Fatalf("the program died with dlm: %v", err)
+	}
+	var ev events
+	r, err := tr.Train(t.Context(), j, ev.take)
+	if err != nil || r.Resumed != 0 || r.Steps != 32 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if starts(t, j) != 1 || ev.steps[0] == 1 || len(ev.steps) >= 32 || !strings.Contains(ev.notes, "attached at step") {
+		t.Errorf("%d programs, steps %v, notes %s", starts(t, j), ev.steps, ev.notes)
+	}
+}
+
+// A stop file that an earlier dlm left, which was killed before it saw the end.
+func TestOldStop(t *testing.T) {
+	tr, j := trainer(t, "slow"), job(t)
+	p, err := tr.prepare(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := tr.bundle(t.Context(), p, p.job.Recipe, j.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewLocal().Begin(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if err := NewLocal().Put(t.Context(), b, StopFile, nil); err != nil {
+		t.Fatal(err)
+	}
+	var ev events
+	r, err := tr.Train(t.Context(), j, ev.take)
+	if err != nil || r.Steps != 8 || starts(t, j) != 2 {
+		t.Errorf("%+v, %v, %d programs; %s", r, err, starts(t, j), ev.notes)
+	}
+}
+
+// Two calls at once: the second is refused and starts no second program.
+func TestTwoAtOnce(t *testing.T) {
+	tr, j := trainer(t, "slow"), job(t)
+	tried := false
+	if _, err := tr.Train(t.Context(), j, func(e dlm.TrainEvent) {
+		if e.Kind != "step" || tried {
+			return
+		}
+		tried = true
+		if _, err := tr.Train(t.Context(), j, nil); err == nil || !strings.Contains(err.Error(), "another process") {
+			t.Errorf("the second call: %v", err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if starts(t, j) != 1 || !tried {
+		t.Errorf("%d programs", starts(t, j))
+	}
+}
+
+// A program that does not listen is ended, and not left behind.
+func TestHangs(t *testing.T) {
+	tr, j := trainer(t, "hangs deaf", func(o *Options) { o.StopWait = 50 * time.Millisecond }), job(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := tr.Train(ctx, j, func(e dlm.TrainEvent) {
+		if e.Kind == "step" && e.Step == 2 {
+			cancel()
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "has not done so") {
+		t.Errorf("error %v", err)
+	}
+	if alive, err := running(Bundle{Dir: filepath.Join(j.Dir, BundleDir)}); alive || err != nil {
+		t.Errorf("the program runs: %v, %v", alive, err)
+	}
+}
+
+func TestRollouts(t *testing.T) {
+	tr, j := trainer(t, "rollouts"), job(t)
+	j.Recipe.Method = "grpo"
+	if _, err := tr.Train(t.Context(), j, nil); err == nil || !strings.Contains(err.Error(), "reward") {
+		t.Errorf("without a reward: %v", err)
+	}
+	asked := 0
+	j.Reward = func(_ context.Context, rs []dlm.Rollout) ([]float64, error) {
+		asked++
+		var out []float64
+		for _, r := range rs {
+			out = append(out, float64(len(r.Completion)))
+		}
+		return out, nil
+	}
+	var ev events
+	if _, err := tr.Train(t.Context(), j, ev.take); err != nil || asked != 8 || ev.kinds["reward"] != 8 {
+		t.Errorf("%v, asked %d times, events %v", err, asked, ev.kinds)
+	}
+	j2 := job(t)
+	j2.Recipe.Method = "grpo"
+	j2.Reward = func(context.Context, []dlm.Rollout) ([]float64, error) { return nil, errors.New("no judge") }
+	if _, err := tr.Train(t.Context(), j2, nil); err == nil || !strings.Contains(err.Error(), "no judge") {
+		t.Errorf("error %v", err)
+	}
+	if alive, err := running(Bundle{Dir: filepath.Join(j2.Dir, BundleDir)}); alive || err != nil {
+		t.Errorf("the program runs: %v, %v", alive, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for word, change := range map[string]func(*dlm.TrainJob){
+		"method":         func(j *dlm.TrainJob) { j.Recipe.Method = "nonsense" },
+		"rank":           func(j *dlm.TrainJob) { j.Recipe.Rank = 0 },
+		"zz_proj":        func(j *dlm.TrainJob) { j.Recipe.TargetModules = []string{"zz_proj"} },
+		"lr":             func(j *dlm.TrainJob) { j.Recipe.LR = 0 },
+		"no training":    func(j *dlm.TrainJob) { j.Rows = nil },
+		"mask":           func(j *dlm.TrainJob) { j.Rows[1].TrainFrom = 9 },
+		"no messages":    func(j *dlm.TrainJob) { j.Rows[1].Messages = nil },
+		"working folder": func(j *dlm.TrainJob) { j.Dir = "" },
+		"early_stopping": func(j *dlm.TrainJob) { j.Held, j.Recipe.EarlyStopping.Patience = nil, 2 },
+	} {
+		j := job(t)
+		change(&j)
+		if _, err := trainer(t, "plain").Train(t.Context(), j, nil); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("error %v, expected one about %q", err, word)
+		}
+	}
+	tr := trainer(t, "plain", func(o *Options) { o.Python = "/nowhere/python" })
+	if _, err := tr.Train(t.Context(), job(t), nil); err == nil || !strings.Contains(err.Error(), "/nowhere/python") {
+		t.Errorf("error %v", err)
+	}
+}
