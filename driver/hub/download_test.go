@@ -20,27 +20,27 @@ func folderOf(cache string) string { return filepath.Join(cache, "hf--acme--tiny
 
 func TestCutConnectionsAreResumed(t *testing.T) {
 	f := newFake(t)
-	f.cut, f.cuts = 100_000, 2
+	f.Cut, f.Cuts = 100_000, 2
 	h, _ := f.client(t.TempDir())
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
-	if f.count("cdn GET", "bytes=100000-") != 1 || f.count("cdn GET", "bytes=200000-") != 1 || f.count("cdn GET") != 3 {
-		t.Errorf("requests %v", f.requests)
+	if f.Count("cdn GET", "bytes=100000-") != 1 || f.Count("cdn GET", "bytes=200000-") != 1 || f.Count("cdn GET") != 3 {
+		t.Errorf("requests %v", f.Requests())
 	}
 }
 
 // TestProgressKeepsTryingAlive: more cuts than attempts, but each brings something.
 func TestProgressKeepsTryingAlive(t *testing.T) {
 	f := newFake(t)
-	f.cut, f.cuts = 20_000, 14
+	f.Cut, f.Cuts = 20_000, 14
 	h, _ := f.client(t.TempDir())
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
 }
 
 func TestGivesUpAndGoesOnLater(t *testing.T) {
 	f, cache := newFake(t), t.TempDir()
-	f.cut, f.cuts = 120_000, 1
+	f.Cut, f.Cuts = 120_000, 1
 	dead := 0
-	f.deny = func(r *http.Request) (int, string, string) {
+	f.Deny = func(r *http.Request) (int, string, string) {
 		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "model.safetensors") {
 			if dead++; dead > 1 {
 				return 503, "", ""
@@ -51,18 +51,18 @@ func TestGivesUpAndGoesOnLater(t *testing.T) {
 	h, _ := f.client(cache)
 	_, err := h.Pull(context.Background(), "hf:acme/tiny", nil)
 	expectError(t, err, "model.safetensors", "120000 of 300000 bytes are kept", "pull again")
-	f.deny, f.cuts = nil, 0
+	f.Deny, f.Cuts = nil, 0
 	h, _ = f.client(cache) // as another process would
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
-	if f.count("cdn GET", "bytes=120000-") != 1 || leftovers(cache) != nil {
-		t.Errorf("requests %v, left %v", f.requests, leftovers(cache))
+	if f.Count("cdn GET", "bytes=120000-") != 1 || leftovers(cache) != nil {
+		t.Errorf("requests %v, left %v", f.Requests(), leftovers(cache))
 	}
 }
 
 func TestCancelKeepsThePart(t *testing.T) {
 	f, cache := newFake(t), t.TempDir()
-	f.stall = make(chan struct{})
-	defer close(f.stall)
+	f.Stall = make(chan struct{})
+	defer close(f.Stall)
 	ctx, cancel := context.WithCancel(context.Background())
 	h, _ := f.client(cache)
 	_, err := h.Pull(ctx, "hf:acme/tiny", func(file string, done, _ int64) {
@@ -80,18 +80,17 @@ func TestCancelKeepsThePart(t *testing.T) {
 
 func TestStallIsNoticed(t *testing.T) {
 	f := newFake(t)
-	f.stall = make(chan struct{})
+	f.Stall = make(chan struct{})
 	h, _ := f.client(t.TempDir())
 	start := time.Now()
 	go func() {
 		time.Sleep(quick.stall + 200*time.Millisecond)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		close(f.stall)
+		defer f.Lock()()
+		close(f.Stall)
 	}()
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
-	if f.count("cdn GET", "bytes=50000-") == 0 {
-		t.Errorf("no second connection after %v: %v", time.Since(start), f.requests)
+	if f.Count("cdn GET", "bytes=50000-") == 0 {
+		t.Errorf("no second connection after %v: %v", time.Since(start), f.Requests())
 	}
 }
 
@@ -99,14 +98,14 @@ func TestWrongHashIsRefused(t *testing.T) {
 	f, cache := newFake(t), t.TempDir()
 	bad := bytes.Clone(f.files["model.safetensors"])
 	bad[1234] ^= 1
-	f.serve["model.safetensors"] = bad
+	f.Serve["model.safetensors"] = bad
 	h, _ := f.client(cache)
 	_, err := h.Pull(context.Background(), "hf:acme/tiny", nil)
 	expectError(t, err, "model.safetensors", "wrong hash", "expected sha256 "+sha256Hex(f.files["model.safetensors"]), "got "+sha256Hex(bad))
 	if _, err := os.Stat(filepath.Join(folderOf(cache), "model.safetensors")); err == nil || leftovers(cache) != nil {
 		t.Errorf("a wrong file was kept: %v", leftovers(cache))
 	}
-	if n := f.count("cdn GET"); n != 1 {
+	if n := f.Count("cdn GET"); n != 1 {
 		t.Errorf("%d downloads of a wrong file", n)
 	}
 }
@@ -115,7 +114,7 @@ func TestWrongSmallFileIsRefused(t *testing.T) {
 	f, cache := newFake(t), t.TempDir()
 	good := f.files["tokenizer.json"]
 	first := true
-	f.deny = func(r *http.Request) (int, string, string) {
+	f.Deny = func(r *http.Request) (int, string, string) {
 		if first && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/tokenizer.json") {
 			first = false
 			f.files["tokenizer.json"] = []byte(`{"model":[]}`) // same length, other bytes
@@ -155,11 +154,11 @@ func TestDamagedPartStartsAgain(t *testing.T) {
 
 func TestServerThatIgnoresRanges(t *testing.T) {
 	f := newFake(t)
-	f.cut, f.cuts, f.noRange = 100_000, 1, true
+	f.Cut, f.Cuts, f.NoRange = 100_000, 1, true
 	h, _ := f.client(t.TempDir())
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
-	if f.count("cdn GET") != 2 {
-		t.Errorf("requests %v", f.requests)
+	if f.Count("cdn GET") != 2 {
+		t.Errorf("requests %v", f.Requests())
 	}
 }
 
@@ -175,8 +174,8 @@ func TestChangedFileIsNotMixed(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, partial+".etag"), []byte(`"cdn-0"`), 0o644)
 	h, notes := f.client(cache)
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
-	if f.count("cdn GET") != 1 || len(*notes) > 0 {
-		t.Errorf("requests %v, notes %v", f.requests, *notes)
+	if f.Count("cdn GET") != 1 || len(*notes) > 0 {
+		t.Errorf("requests %v, notes %v", f.Requests(), *notes)
 	}
 }
 
@@ -184,7 +183,7 @@ func TestTooLongAndTooShort(t *testing.T) {
 	f := newFake(t)
 	whole := f.files["model.safetensors"]
 	for _, body := range [][]byte{append(bytes.Clone(whole), 1), whole[:1000]} {
-		f.serve["model.safetensors"] = body
+		f.Serve["model.safetensors"] = body
 		cache := t.TempDir()
 		h, _ := f.client(cache)
 		_, err := h.Pull(context.Background(), "hf:acme/tiny", nil)
@@ -230,7 +229,7 @@ func TestDiskTooSmall(t *testing.T) {
 	h, _ := f.client(cache)
 	_, err := h.Pull(context.Background(), "hf:acme/tiny", nil)
 	expectError(t, err, "disk is full", "needs", "free", "DLM_CACHE")
-	if f.count("cdn") != 0 {
+	if f.Count("cdn") != 0 {
 		t.Error("a download was begun that cannot fit")
 	}
 }
@@ -240,18 +239,18 @@ func TestDiskTooSmall(t *testing.T) {
 func TestDiskFullWhileWriting(t *testing.T) {
 	f, cache := newFake(t), smallDisk(t, "600k")
 	filler := filepath.Join(cache, "filler")
-	f.before = func() { os.WriteFile(filler, make([]byte, 450_000), 0o644) }
+	f.Before = func() { os.WriteFile(filler, make([]byte, 450_000), 0o644) }
 	h, _ := f.client(cache)
 	_, err := h.Pull(context.Background(), "hf:acme/tiny", nil)
 	expectError(t, err, "disk is full", partial, "kept")
 	if _, err := os.Stat(filepath.Join(folderOf(cache), "model.safetensors")); err == nil {
 		t.Error("an incomplete file was placed")
 	}
-	f.before = nil
+	f.Before = nil
 	os.Remove(filler)
 	h, _ = f.client(cache)
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
-	if f.count("cdn GET", "bytes=") != 1 {
-		t.Errorf("what had come was not used: %v", f.requests)
+	if f.Count("cdn GET", "bytes=") != 1 {
+		t.Errorf("what had come was not used: %v", f.Requests())
 	}
 }

@@ -45,9 +45,9 @@ func TestFakeSatisfiesTheHuggingFaceClient(t *testing.T) {
 		t.Skipf("%s has no huggingface_hub: %v %s", python, err, out)
 	}
 	f, dir := newFake(t), t.TempDir()
-	f.pageSize = 3
+	f.PageSize = 3
 	cmd := exec.Command(python, "-c", snapshot, dir)
-	cmd.Env = append(os.Environ(), "HF_ENDPOINT="+f.hub.URL, "HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HOME="+t.TempDir(), "HF_TOKEN=hf_secret")
+	cmd.Env = append(os.Environ(), "HF_ENDPOINT="+f.URL, "HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HOME="+t.TempDir(), "HF_TOKEN=hf_secret")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -62,7 +62,7 @@ func TestFakeSatisfiesTheHuggingFaceClient(t *testing.T) {
 			t.Errorf("%s differs", name)
 		}
 	}
-	for _, tok := range f.tokens {
+	for _, tok := range f.Tokens() {
 		if tok != "" {
 			t.Error("the real client took the token to the other host, so the fake's expectation is wrong")
 		}

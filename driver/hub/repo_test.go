@@ -64,15 +64,15 @@ func TestPullRepository(t *testing.T) {
 	if want := dlm.Digest("sha256:" + sha256Hex([]byte(text))); m.Digest != want {
 		t.Errorf("digest %s, expected %s", m.Digest, want)
 	}
-	if !strings.Contains(m.Source, f.hub.URL) || !strings.Contains(m.Source, fakeCommit[:12]) {
+	if !strings.Contains(m.Source, f.URL) || !strings.Contains(m.Source, fakeCommit[:12]) {
 		t.Errorf("source %q", m.Source)
 	}
 	for _, unwanted := range []string{"README", "pytorch", "gguf"} {
-		if f.count("resolve", unwanted) > 0 {
+		if f.Count("resolve", unwanted) > 0 {
 			t.Errorf("%s was downloaded", unwanted)
 		}
 	}
-	for _, tok := range f.tokens {
+	for _, tok := range f.Tokens() {
 		if tok != "" {
 			t.Errorf("the other host saw the token: %q", tok)
 		}
@@ -82,23 +82,23 @@ func TestPullRepository(t *testing.T) {
 	}
 
 	// Again: nothing is asked, and it is said.
-	before := len(f.requests)
+	before := len(f.Requests())
 	again, err := h.Pull(context.Background(), "hf:acme/tiny", nil)
 	if err != nil || again.Path != m.Path || again.Digest != m.Digest {
 		t.Errorf("second pull %+v, %v", again, err)
 	}
-	if len(f.requests) != before {
-		t.Errorf("the second pull asked: %v", f.requests[before:])
+	if len(f.Requests()) != before {
+		t.Errorf("the second pull asked: %v", f.Requests()[before:])
 	}
-	if !strings.HasPrefix(again.Source, "already here since ") || !strings.Contains(again.Source, f.hub.URL) || len(*notes) > 0 {
+	if !strings.HasPrefix(again.Source, "already here since ") || !strings.Contains(again.Source, f.URL) || len(*notes) > 0 {
 		t.Errorf("the second pull does not say that it did nothing: %q, %q", again.Source, *notes)
 	}
 
 	// Refresh asks which commit it is, and downloads nothing that is there.
 	h, _ = f.client(cache, func(o *Options) { o.Refresh = true })
 	pull(t, h, "hf:acme/tiny")
-	if f.count("cdn GET") != 1 || f.count("revision/main") != 2 {
-		t.Errorf("refresh: %v", f.requests[before:])
+	if f.Count("cdn GET") != 1 || f.Count("revision/main") != 2 {
+		t.Errorf("refresh: %v", f.Requests()[before:])
 	}
 
 	// A changed file is noticed, also at the same length, and brought again.
@@ -150,12 +150,12 @@ func TestPullShards(t *testing.T) {
 	f.files["other.safetensors"] = []byte("not in the index")
 	f.lfs["model-00001-of-00002.safetensors"], f.lfs["model-00002-of-00002.safetensors"] = true, true
 	f.files[indexFile] = []byte(`{"weight_map":{"b":"model-00002-of-00002.safetensors","a":"model-00001-of-00002.safetensors"}}`)
-	f.pageSize = 2 // and the list of files comes in pages
+	f.PageSize = 2 // and the list of files comes in pages
 	h, _ := f.client(t.TempDir())
 	path := pull(t, h, "hf:acme/tiny")
 	one, _ := os.ReadFile(filepath.Join(path, "model-00001-of-00002.safetensors"))
 	two, _ := os.ReadFile(filepath.Join(path, "model-00002-of-00002.safetensors"))
-	if !bytes.Equal(append(one, two...), whole) || f.count("other.safetensors") > 0 {
+	if !bytes.Equal(append(one, two...), whole) || f.Count("other.safetensors") > 0 {
 		t.Error("the shards are not those of the index")
 	}
 	f.files[indexFile] = []byte(`{"weight_map":{"b":"../../x.safetensors"}}`)
@@ -166,7 +166,7 @@ func TestPullShards(t *testing.T) {
 
 func TestMirrorWithoutTrees(t *testing.T) {
 	f := newFake(t)
-	f.noTree = true
+	f.NoTree = true
 	h, _ := f.client(t.TempDir())
 	checkModel(t, f, pull(t, h, "hf:acme/tiny"))
 }
@@ -191,7 +191,7 @@ func TestRefusals(t *testing.T) {
 		"not the protocol": {200, "", "", "", []string{"protocol"}},
 	} {
 		f := newFake(t)
-		f.deny = func(*http.Request) (int, string, string) { return tc.status, tc.code, tc.message }
+		f.Deny = func(*http.Request) (int, string, string) { return tc.status, tc.code, tc.message }
 		cache := t.TempDir()
 		h, _ := f.client(cache, token(tc.tok))
 		_, err := h.Pull(context.Background(), "hf:acme/tiny", nil)
@@ -203,7 +203,7 @@ func TestRefusals(t *testing.T) {
 		if tc.status == 503 || tc.status == 429 {
 			want = quick.attempts
 		}
-		if n := f.count("hub"); n != want {
+		if n := f.Count("hub"); n != want {
 			t.Errorf("%s: %d requests, expected %d", what, n, want)
 		}
 	}
@@ -212,7 +212,7 @@ func TestRefusals(t *testing.T) {
 func TestTemporaryFailuresAreRetried(t *testing.T) {
 	f := newFake(t)
 	n := 0
-	f.deny = func(*http.Request) (int, string, string) {
+	f.Deny = func(*http.Request) (int, string, string) {
 		if n++; n%3 != 0 {
 			return 502, "", ""
 		}
@@ -233,17 +233,17 @@ func TestOffline(t *testing.T) {
 	h, _ := f.client(cache)
 	path := pull(t, h, "hf:acme/tiny")
 	t.Setenv("HF_HUB_OFFLINE", "1")
-	h, err := newHub(Options{Cache: cache, Endpoint: f.hub.URL, Refresh: true}, quick)
+	h, err := newHub(Options{Cache: cache, Endpoint: f.URL, Refresh: true}, quick)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if pull(t, h, "hf:acme/tiny") != path {
 		t.Error("another path offline")
 	}
-	before := len(f.requests)
+	before := len(f.Requests())
 	_, err = h.Pull(context.Background(), "hf:acme/tiny@v2", nil)
 	expectError(t, err, "HF_HUB_OFFLINE")
-	if len(f.requests) != before {
+	if len(f.Requests()) != before {
 		t.Error("offline, the Hub was asked")
 	}
 }
@@ -261,7 +261,7 @@ func TestTwoPullersOneDownload(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := f.count("cdn GET"); n != 1 {
+	if n := f.Count("cdn GET"); n != 1 {
 		t.Errorf("the weights were downloaded %d times", n)
 	}
 }
