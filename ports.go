@@ -296,7 +296,7 @@ type AliasChange struct {
 	At      time.Time `json:"at"`
 }
 
-// PullProgress reports bytes as they come.
+// PullProgress reports bytes as they come, or go.
 type PullProgress func(file string, done, total int64)
 
 // PulledModel is a base model on disk.
@@ -307,7 +307,62 @@ type PulledModel struct {
 	Digest Digest `json:"digest"` // of the weights
 }
 
-// Hub pulls base models.
+// PulledAdapter is an adapter of a Hub on disk, not yet bound to a base here.
+type PulledAdapter struct {
+	Ref    string `json:"ref"`    // as asked for
+	Repo   string `json:"repo"`   // owner/name
+	Commit string `json:"commit"` // that the revision was at
+	Source string `json:"source"` // where it came from, for people
+	Path   string `json:"path"`   // PEFT folder
+	Digest Digest `json:"digest"` // of adapter_model.safetensors
+}
+
+// PushFile is one file to push: a file of this machine, or bytes.
+type PushFile struct {
+	Path string // in the repository, slash-separated
+	From string // path on this machine; empty = Data counts
+	Data []byte
+}
+
+// PushJob is what goes to a Hub.
+type PushJob struct {
+	Ref         string // hf:owner/name[@branch]
+	Files       []PushFile
+	Message     string // one line
+	Description string // more lines, may be empty
+	Public      bool   // anyone may read it; a repository that is made is private without
+	CreatePR    bool   // propose the change instead of making it
+	DryRun      bool   // ask, compare, and change nothing
+	Force       bool   // also into a repository that holds something other than an adapter
+}
+
+// PushResult is what a push did, or would do.
+type PushResult struct {
+	Repo        string       `json:"repo"` // owner/name
+	Revision    string       `json:"revision"`
+	URL         string       `json:"url"`                    // of the repository, for a browser
+	Commit      string       `json:"commit"`                 // that holds the files now; empty in a dry run that would make one
+	PullRequest string       `json:"pull_request,omitempty"` // its address
+	Created     bool         `json:"created"`                // the repository was not there
+	Private     bool         `json:"private"`
+	Unchanged   bool         `json:"unchanged"` // the files were there already: no commit was made
+	Files       []PushedFile `json:"files"`
+	SentBytes   int64        `json:"sent_bytes"` // of large files, repeated ones too
+}
+
+// PushedFile is what became of one file of a push.
+type PushedFile struct {
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	State  string `json:"state"`  // "new", "changed", "same"
+	Digest Digest `json:"digest"` // sha256 of the content
+}
+
+// Hub brings bases and adapters from a Hub, and adapters to it.
 type Hub interface {
 	Pull(ctx context.Context, ref string, progress PullProgress) (PulledModel, error)
+	PullAdapter(ctx context.Context, ref string, progress PullProgress) (PulledAdapter, error)
+	// Push makes one commit, or none when the Hub has the files already. A push
+	// that was cut off is gone on with by the next one.
+	Push(ctx context.Context, job PushJob, progress PullProgress) (PushResult, error)
 }

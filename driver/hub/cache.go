@@ -21,6 +21,8 @@ type receipt struct {
 	Model  dlm.PulledModel `json:"model"`  // its path is relative to the cache
 	Pulled time.Time       `json:"pulled"` //
 	Files  []receiptFile   `json:"files"`
+
+	Adapter bool `json:"adapter,omitempty"` // it is one, not a base
 }
 
 // receiptFile is one file as it was when the pull was finished.
@@ -57,8 +59,9 @@ func (h *Hub) receiptPath(r Ref) string {
 	return filepath.Join(h.folder(r), name)
 }
 
-// recall returns what an earlier pull left, if all of it is still as it was.
-func (h *Hub) recall(r Ref) (dlm.PulledModel, bool) {
+// recall returns what an earlier pull of a base or an adapter left, if all of it
+// is still as it was.
+func (h *Hub) recall(r Ref, adapter bool) (dlm.PulledModel, bool) {
 	if h.opt.Refresh && !h.opt.Offline && !hex40.MatchString(r.Revision) {
 		return dlm.PulledModel{}, false
 	}
@@ -67,7 +70,7 @@ func (h *Hub) recall(r Ref) (dlm.PulledModel, bool) {
 		return dlm.PulledModel{}, false
 	}
 	var c receipt
-	if json.Unmarshal(raw, &c) != nil || len(c.Files) == 0 || !filepath.IsLocal(filepath.FromSlash(c.Model.Path)) {
+	if json.Unmarshal(raw, &c) != nil || c.Adapter != adapter || len(c.Files) == 0 || !filepath.IsLocal(filepath.FromSlash(c.Model.Path)) {
 		return dlm.PulledModel{}, false
 	}
 	for _, f := range c.Files {
@@ -84,12 +87,12 @@ func (h *Hub) recall(r Ref) (dlm.PulledModel, bool) {
 }
 
 // remember writes the receipt of a finished pull.
-func (h *Hub) remember(r Ref, m dlm.PulledModel) error {
+func (h *Hub) remember(r Ref, m dlm.PulledModel, adapter bool) error {
 	rel, err := filepath.Rel(h.cache, m.Path)
 	if err != nil {
 		return err
 	}
-	c := receipt{Model: m, Pulled: time.Now().UTC().Truncate(time.Second)}
+	c := receipt{Model: m, Adapter: adapter, Pulled: time.Now().UTC().Truncate(time.Second)}
 	c.Model.Path = filepath.ToSlash(rel)
 	err = filepath.WalkDir(m.Path, func(p string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || strings.HasSuffix(p, ".part") || strings.HasSuffix(p, ".etag") {
@@ -118,10 +121,14 @@ func (h *Hub) remember(r Ref, m dlm.PulledModel) error {
 	return os.Rename(tmp, path)
 }
 
-// lock keeps two pulls of one base from writing the same files; the second one
-// waits. The operating system lets go of the lock when the process ends.
+// lock keeps two pulls of one base from writing the same files.
 func (h *Hub) lock(ctx context.Context, r Ref) (func(), error) {
-	dir := h.folder(r)
+	return h.lockFolder(ctx, h.folder(r), "another dlm is pulling "+r.Text)
+}
+
+// lockFolder takes a folder for this process; a second one says who has it and
+// waits. The operating system lets go of the lock when the process ends.
+func (h *Hub) lockFolder(ctx context.Context, dir, who string) (func(), error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, diskError(dir, err)
 	}
@@ -137,7 +144,7 @@ func (h *Hub) lock(ctx context.Context, r Ref) (func(), error) {
 		}
 		if !told {
 			told = true
-			h.note(fmt.Sprintf("another dlm is pulling %s; waiting for it", r.Text))
+			h.note(who + "; waiting for it")
 		}
 		select {
 		case <-ctx.Done():

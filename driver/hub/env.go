@@ -27,11 +27,11 @@ func endpoint(given string) (string, error) {
 }
 
 // tokenFromEnv finds the access token where the Hugging Face client looks for
-// it; empty where there is none.
-func tokenFromEnv() string {
+// it, and says where that was; empty where there is none.
+func tokenFromEnv() (token, from string) {
 	for _, name := range []string{"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"} {
 		if t := clean(os.Getenv(name)); t != "" {
-			return t
+			return t, name
 		}
 	}
 	path := os.Getenv("HF_TOKEN_PATH")
@@ -40,9 +40,9 @@ func tokenFromEnv() string {
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	return clean(string(raw))
+	return clean(string(raw)), path
 }
 
 // hfHome is the Hugging Face client's own folder.

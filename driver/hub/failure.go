@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +17,7 @@ import (
 type answerError struct {
 	status int
 	code   string // X-Error-Code
+	said   string // the Hub's own reason
 	msg    string // for people; never holds the token
 	retry  time.Duration
 }
@@ -57,6 +60,10 @@ func outOfReach(err error) bool {
 
 // worthRetry reports whether the next attempt may go better.
 func worthRetry(err error) bool {
+	var final *finalError
+	if errors.As(err, &final) {
+		return false
+	}
 	var a *answerError
 	if errors.As(err, &a) {
 		return a.temporary()
@@ -68,7 +75,8 @@ func worthRetry(err error) bool {
 // failed turns an unwelcome answer into an error that says what to do.
 func (h *Hub) failed(resp *http.Response, r Ref) error {
 	e := &answerError{status: resp.StatusCode, code: resp.Header.Get("X-Error-Code"), retry: retryAfter(resp)}
-	said := resp.Header.Get("X-Error-Message")
+	e.said = reason(resp)
+	said := e.said
 	page := h.opt.Endpoint + "/" + r.Repo
 	login := "set HF_TOKEN to a token that may read it"
 	if h.opt.Token != "" {
@@ -110,10 +118,18 @@ func hostOf(resp *http.Response) string {
 	return resp.Request.URL.Scheme + "://" + resp.Request.URL.Host
 }
 
-// retryAfter reads the header in seconds; 0 where there is none.
+// rateLimit matches the part of a RateLimit header that counts when nothing is
+// left: "api";r=0;t=55, 55 seconds until it is filled again.
+var rateLimit = regexp.MustCompile(`;\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d{1,6})`)
+
+// retryAfter reads how long an answer asks to wait; 0 where it does not.
 func retryAfter(resp *http.Response) time.Duration {
-	var s int
-	if _, err := fmt.Sscanf(resp.Header.Get("Retry-After"), "%d", &s); err != nil || s < 0 {
+	if m := rateLimit.FindStringSubmatch(resp.Header.Get("RateLimit")); m != nil && resp.StatusCode == http.StatusTooManyRequests {
+		s, _ := strconv.Atoi(m[1])
+		return time.Duration(s) * time.Second
+	}
+	s, err := strconv.Atoi(strings.TrimSpace(resp.Header.Get("Retry-After")))
+	if err != nil || s < 0 || s > 1e6 {
 		return 0
 	}
 	return time.Duration(s) * time.Second

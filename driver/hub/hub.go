@@ -37,6 +37,7 @@ type Options struct {
 // Hub implements dlm.Hub.
 type Hub struct {
 	opt    Options
+	from   string // where the token was found
 	cache  string
 	api    *http.Client // short answers: models, trees, HEAD
 	data   *http.Client // file bodies
@@ -73,7 +74,7 @@ func newHub(o Options, p policy) (*Hub, error) {
 		return nil, err
 	}
 	if h.opt.Token == "" {
-		h.opt.Token = tokenFromEnv()
+		h.opt.Token, h.from = tokenFromEnv()
 	}
 	h.opt.Offline = o.Offline || truthy(os.Getenv("HF_HUB_OFFLINE"))
 	transport := &http.Transport{
@@ -127,7 +128,7 @@ func (h *Hub) Pull(ctx context.Context, ref string, progress dlm.PullProgress) (
 		return dlm.PulledModel{}, err
 	}
 	defer unlock()
-	if m, ok := h.recall(r); ok {
+	if m, ok := h.recall(r, false); ok {
 		return m, nil
 	}
 	var m dlm.PulledModel
@@ -146,7 +147,7 @@ func (h *Hub) Pull(ctx context.Context, ref string, progress dlm.PullProgress) (
 		}
 		m.Digest = d
 	}
-	return m, h.remember(r, m)
+	return m, h.remember(r, m, false)
 }
 
 // pullNamed pulls a base of the built-in list: the Hub first, the Python package

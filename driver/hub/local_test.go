@@ -81,21 +81,21 @@ func TestEnvironment(t *testing.T) {
 		t.Setenv(name, "")
 	}
 	t.Setenv("HF_HOME", home)
-	if tok := tokenFromEnv(); tok != "" {
+	if tok, _ := tokenFromEnv(); tok != "" {
 		t.Errorf("token %q from nowhere", tok)
 	}
 	os.WriteFile(filepath.Join(home, "token"), []byte("from-file\n"), 0o600)
-	if tok := tokenFromEnv(); tok != "from-file" {
+	if tok, _ := tokenFromEnv(); tok != "from-file" {
 		t.Errorf("token %q", tok)
 	}
 	other := filepath.Join(home, "other")
 	os.WriteFile(other, []byte(" from-path "), 0o600)
 	t.Setenv("HF_TOKEN_PATH", other)
-	if tok := tokenFromEnv(); tok != "from-path" {
+	if tok, _ := tokenFromEnv(); tok != "from-path" {
 		t.Errorf("token %q", tok)
 	}
 	t.Setenv("HF_TOKEN", "from-env\r\n")
-	if tok := tokenFromEnv(); tok != "from-env" {
+	if tok, _ := tokenFromEnv(); tok != "from-env" {
 		t.Errorf("token %q", tok)
 	}
 	t.Setenv("HF_ENDPOINT", "https://mirror.example/hub/")

@@ -40,21 +40,33 @@ var (
 // maxAnswer bounds a JSON answer, in bytes.
 const maxAnswer = 64 << 20
 
-// resolve asks which commit a revision is and which files it has.
-func (h *Hub) resolve(ctx context.Context, r Ref) (string, []remote, error) {
-	var info struct {
-		SHA      string                       `json:"sha"`
-		Siblings []struct{ Rfilename string } `json:"siblings"`
-	}
+// repoInfo is what the Hub says of a repository at a revision.
+type repoInfo struct {
+	SHA      string `json:"sha"`
+	Private  bool   `json:"private"`
+	Siblings []struct {
+		Rfilename string `json:"rfilename"`
+	} `json:"siblings"`
+}
+
+// about asks for a repository at a revision.
+func (h *Hub) about(ctx context.Context, r Ref) (repoInfo, error) {
+	var info repoInfo
 	u := h.opt.Endpoint + "/api/models/" + r.Repo + "/revision/" + url.PathEscape(r.Revision)
 	if _, err := h.getJSON(ctx, r, u, &info); err != nil {
-		return "", nil, err
+		return info, err
 	}
 	if !hex40.MatchString(info.SHA) {
-		return "", nil, &answerError{msg: fmt.Sprintf("%s does not speak the Hub's protocol: no commit in its answer about %s", h.opt.Endpoint, r.Repo)}
+		return info, &answerError{msg: fmt.Sprintf("%s does not speak the Hub's protocol: no commit in its answer about %s", h.opt.Endpoint, r.Repo)}
 	}
-	if hex40.MatchString(r.Revision) && info.SHA != r.Revision {
-		return "", nil, &answerError{msg: fmt.Sprintf("asked for commit %s of %s, the Hub answers with %s", r.Revision, r.Repo, info.SHA)}
+	return info, nil
+}
+
+// repository is about with the files.
+func (h *Hub) repository(ctx context.Context, r Ref) (repoInfo, []remote, error) {
+	info, err := h.about(ctx, r)
+	if err != nil {
+		return info, nil, err
 	}
 	files, err := h.tree(ctx, r, info.SHA)
 	var a *answerError
@@ -63,6 +75,15 @@ func (h *Hub) resolve(ctx context.Context, r Ref) (string, []remote, error) {
 		for _, s := range info.Siblings {
 			files = append(files, remote{path: s.Rfilename, size: -1})
 		}
+	}
+	return info, files, err
+}
+
+// resolve asks which commit a revision is and which files it has.
+func (h *Hub) resolve(ctx context.Context, r Ref) (string, []remote, error) {
+	info, files, err := h.repository(ctx, r)
+	if err == nil && hex40.MatchString(r.Revision) && info.SHA != r.Revision {
+		err = &answerError{msg: fmt.Sprintf("asked for commit %s of %s, the Hub answers with %s", r.Revision, r.Repo, info.SHA)}
 	}
 	return info.SHA, files, err
 }
@@ -216,11 +237,29 @@ func (h *Hub) fileURL(r Ref, sha, path string) string {
 	return h.opt.Endpoint + "/" + r.Repo + "/resolve/" + sha + "/" + strings.Join(parts, "/")
 }
 
-// request sends one request with the token; errors name the host only.
+// request sends one request without a body.
 func (h *Hub) request(ctx context.Context, c *http.Client, method, u string, headers ...string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, u, nil)
+	return h.exchange(ctx, c, call{method: method, url: u}, headers...)
+}
+
+// call is one request.
+type call struct {
+	method, url string
+	body        io.Reader
+	size        int64 // of the body
+	bare        bool  // without the token
+}
+
+// exchange sends one request, with the token where it goes to the Hub; errors
+// name the host only.
+func (h *Hub) exchange(ctx context.Context, c *http.Client, q call, headers ...string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, q.method, q.url, q.body)
 	if err != nil {
-		return nil, err
+		return nil, &answerError{msg: fmt.Sprintf("%s gave an address that is none", h.opt.Endpoint)}
+	}
+	req.ContentLength = q.size
+	if q.body != nil && q.size == 0 {
+		req.Body = http.NoBody
 	}
 	version := h.opt.Version
 	if version == "" {
@@ -228,7 +267,7 @@ func (h *Hub) request(ctx context.Context, c *http.Client, method, u string, hea
 	}
 	req.Header.Set("User-Agent", "dlm/"+version)
 	req.Header.Set("Accept-Encoding", "identity")
-	if h.opt.Token != "" {
+	if h.opt.Token != "" && !q.bare && h.home(req.URL) {
 		req.Header.Set("Authorization", "Bearer "+h.opt.Token)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -243,6 +282,11 @@ func (h *Hub) request(ctx context.Context, c *http.Client, method, u string, hea
 		return nil, &reachError{req.URL.Host, err}
 	}
 	return resp, nil
+}
+
+// home says whether an address is the Hub's own: only there the token goes.
+func (h *Hub) home(u *url.URL) bool {
+	return strings.HasPrefix(h.opt.Endpoint+"/", u.Scheme+"://"+u.Host+"/")
 }
 
 const maxRedirects = 10

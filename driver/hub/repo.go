@@ -64,6 +64,9 @@ func (h *Hub) pullFiles(ctx context.Context, r Ref, sha string, files []remote, 
 		m.Digest, err = fileDigest(m.Path, got[0])
 		return m, err
 	}
+	if isAdapter(files) {
+		return m, fmt.Errorf("%s is %w", r.Repo, ErrAdapter)
+	}
 	small, err := h.smallFiles(r, files)
 	if err != nil {
 		return m, err
