@@ -1,8 +1,6 @@
 package lora
 
-import (
-	"dlm/engine/weights"
-)
+import "dlm/engine/weights"
 
 // Merge returns what the adapter adds to the base's tensor of a Hugging Face
 // name, row by row, as an edit of its dequantised values; nil for a tensor that it
@@ -31,14 +29,4 @@ func (p *projection) merge(o int, values []float32) {
 	for i, d := range delta {
 		values[i] += float32(p.lora.Scale * d)
 	}
-}
-
-// Adapts lists the base's tensors that the adapter adds to, in the order of its
-// parameters.
-func (a *Adapter) Adapts() []string {
-	out := make([]string, 0, len(a.proj))
-	for _, p := range a.proj {
-		out = append(out, p.path()+".weight")
-	}
-	return out
 }

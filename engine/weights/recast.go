@@ -21,6 +21,11 @@ type Edit func(r int, values []float32)
 //
 // A value that as cannot hold fails the writing: it is never made an infinity.
 func (c *Checkpoint) Recast(name string, as Type, edit Edit, x *kernel.Exec) (Streamed, error) {
+	return c.recast(name, as, edit, nil, x)
+}
+
+// recast is Recast with the rows in another order: at place i stands row order(i).
+func (c *Checkpoint) recast(name string, as Type, edit Edit, order func(i int) int, x *kernel.Exec) (Streamed, error) {
 	t, err := c.Tensor(name)
 	if err != nil {
 		return Streamed{}, err
@@ -39,6 +44,9 @@ func (c *Checkpoint) Recast(name string, as Type, edit Edit, x *kernel.Exec) (St
 		}
 		defer c.release(t)
 		return writeRows(w, t.Rows, t.Cols, as, x, func(r int, row []float32) {
+			if order != nil {
+				r = order(r)
+			}
 			read(r, row)
 			if edit != nil {
 				edit(r, row)

@@ -111,3 +111,10 @@ func interleaved(r, d int) int {
 	half, pair := in/(d/2), in%(d/2)
 	return head*d + 2*pair + half
 }
+
+// uninterleaved is the reverse of interleaved: the Hugging Face row at place i of
+// such a file.
+func uninterleaved(i, d int) int {
+	head, in := i/d, i%d
+	return head*d + in%2*(d/2) + in/2
+}

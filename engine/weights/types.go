@@ -47,14 +47,14 @@ var formats = [numTypes]format{
 	F32:  {"F32", 0, "F32", 1, 4, rowF32, putF32},
 	F16:  {"F16", 1, "F16", 1, 2, rowF16, putF16},
 	BF16: {"BF16", 30, "BF16", 1, 2, rowBF16, putBF16},
-	Q4_0: {"Q4_0", 2, "", 32, 18, rowQ4_0, nil},
+	Q4_0: {"Q4_0", 2, "", 32, 18, rowQ4_0, putQ4_0},
 	Q4_1: {"Q4_1", 3, "", 32, 20, rowQ4_1, nil},
-	Q8_0: {"Q8_0", 8, "", 32, 34, rowQ8_0, nil},
-	Q5_0: {"Q5_0", 6, "", 32, 22, rowQ5_0, nil},
+	Q8_0: {"Q8_0", 8, "", 32, 34, rowQ8_0, putQ8_0},
+	Q5_0: {"Q5_0", 6, "", 32, 22, rowQ5_0, putQ5_0},
 	Q5_1: {"Q5_1", 7, "", 32, 24, rowQ5_1, nil},
-	Q4_K: {"Q4_K", 12, "", 256, 144, rowQ4_K, nil},
+	Q4_K: {"Q4_K", 12, "", 256, 144, rowQ4_K, putQ4_K},
 	Q5_K: {"Q5_K", 13, "", 256, 176, rowQ5_K, nil},
-	Q6_K: {"Q6_K", 14, "", 256, 210, rowQ6_K, nil},
+	Q6_K: {"Q6_K", 14, "", 256, 210, rowQ6_K, putQ6_K},
 }
 
 // String returns the type's usual name, such as "Q4_1".
