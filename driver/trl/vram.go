@@ -10,7 +10,8 @@ import (
 // Device is what the memory of a plan belongs to.
 type Device struct {
 	Name  string // "cuda: NVIDIA L4", "cpu"; empty: not known yet, taken for a GPU
-	Bytes int64  // of memory; 0 = not known
+	Bytes int64  // of memory, of one of them; 0 = not known
+	Count int    // GPUs
 }
 
 // cuda says whether the device is taken for a GPU.
