@@ -1,9 +1,13 @@
 package infer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -41,6 +45,34 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkRegions says where the steps of BenchmarkDecode spend their time: DLM_REGIONS
+// is the batch (8).
+func BenchmarkRegions(b *testing.B) {
+	batch, err := strconv.Atoi(cmp.Or(os.Getenv("DLM_REGIONS"), "8"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := load(b, realModel(b), kernel.BF16, 0)
+	e := engine(b, m, Options{})
+	decodeRound(b, e, m, batch, nil)
+	var best kernel.Watch
+	took := time.Hour
+	for range b.N {
+		var w kernel.Watch
+		if t := decodeRoundWatched(b, e, m, batch, nil, &w); t < took {
+			took, best = t, w
+		}
+	}
+	perStep := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / decodeTokens }
+	calls, inside := 0, time.Duration(0)
+	for _, name := range slices.Sorted(maps.Keys(best.Regions)) {
+		r := best.Regions[name]
+		calls, inside = calls+r.Calls, inside+r.Time
+		fmt.Printf("%9.1f us %4d calls %7.2f us each  %s\n", perStep(r.Time), r.Calls/decodeTokens, float64(r.Time.Nanoseconds())/1e3/float64(r.Calls), name)
+	}
+	fmt.Printf("%9.1f us a step, %.1f of it in %d regions\n", perStep(took), perStep(inside), calls/decodeTokens)
+}
+
 // BenchmarkAdapters compares decoding with adapters and without in turns: on a
 // machine with other work only a pair of neighbours can be compared.
 func BenchmarkAdapters(b *testing.B) {
@@ -74,6 +106,12 @@ func manyAdapters(m *model.Model) (as []model.Adapter) {
 // decodeRound decodes with the adapters in turns and returns the time of decodeTokens steps.
 func decodeRound(b *testing.B, e *Engine, m *model.Model, batch int, adapters []model.Adapter) time.Duration {
 	b.Helper()
+	return decodeRoundWatched(b, e, m, batch, adapters, nil)
+}
+
+// decodeRoundWatched is decodeRound with w counting the steps' regions.
+func decodeRoundWatched(b *testing.B, e *Engine, m *model.Model, batch int, adapters []model.Adapter, w *kernel.Watch) time.Duration {
+	b.Helper()
 	for i := range batch {
 		r := Request{IDs: randomIDs(uint64(i), 32, m.Config().Vocab), MaxTokens: decodeTokens + 2}
 		if len(adapters) > 0 {
@@ -86,11 +124,13 @@ func decodeRound(b *testing.B, e *Engine, m *model.Model, batch int, adapters []
 	for len(e.waiting) > 0 || e.running[0].done < 33 {
 		step(b, e) // prefill, and a first decoded token
 	}
+	m.Exec().Watch(w)
 	start := time.Now()
 	for range decodeTokens {
 		step(b, e)
 	}
 	took := time.Since(start)
+	m.Exec().Watch(nil)
 	for !e.Idle() {
 		step(b, e)
 	}

@@ -402,6 +402,60 @@ func fusedQ8_4(a *tileArgs)
 func fusedQ8_5(a *tileArgs)
 
 //go:noescape
+func tallQ4_6(a *tileArgs)
+
+//go:noescape
+func tallQ4_7(a *tileArgs)
+
+//go:noescape
+func tallQ4_8(a *tileArgs)
+
+//go:noescape
+func tallQ4_9(a *tileArgs)
+
+//go:noescape
+func tallQ4_10(a *tileArgs)
+
+//go:noescape
+func tallQ4_11(a *tileArgs)
+
+//go:noescape
+func tallQ4Min_6(a *tileArgs)
+
+//go:noescape
+func tallQ4Min_7(a *tileArgs)
+
+//go:noescape
+func tallQ4Min_8(a *tileArgs)
+
+//go:noescape
+func tallQ4Min_9(a *tileArgs)
+
+//go:noescape
+func tallQ4Min_10(a *tileArgs)
+
+//go:noescape
+func tallQ4Min_11(a *tileArgs)
+
+//go:noescape
+func tallQ8_6(a *tileArgs)
+
+//go:noescape
+func tallQ8_7(a *tileArgs)
+
+//go:noescape
+func tallQ8_8(a *tileArgs)
+
+//go:noescape
+func tallQ8_9(a *tileArgs)
+
+//go:noescape
+func tallQ8_10(a *tileArgs)
+
+//go:noescape
+func tallQ8_11(a *tileArgs)
+
+//go:noescape
 func shareBF16_1(a *tileArgs)
 
 //go:noescape
@@ -918,6 +972,13 @@ var fusedTiles = [numFormats][6]func(*tileArgs){
 	FormatQ4:    {1: fusedQ4_1, 2: fusedQ4_2, 3: fusedQ4_3, 4: fusedQ4_4, 5: fusedQ4_5},
 	FormatQ4Min: {1: fusedQ4Min_1, 2: fusedQ4Min_2, 3: fusedQ4Min_3, 4: fusedQ4Min_4, 5: fusedQ4Min_5},
 	FormatQ8:    {1: fusedQ8_1, 2: fusedQ8_2, 3: fusedQ8_3, 4: fusedQ8_4, 5: fusedQ8_5},
+}
+
+// tallTiles by format, then by rows.
+var tallTiles = [numFormats][12]func(*tileArgs){
+	FormatQ4:    {6: tallQ4_6, 7: tallQ4_7, 8: tallQ4_8, 9: tallQ4_9, 10: tallQ4_10, 11: tallQ4_11},
+	FormatQ4Min: {6: tallQ4Min_6, 7: tallQ4Min_7, 8: tallQ4Min_8, 9: tallQ4Min_9, 10: tallQ4Min_10, 11: tallQ4Min_11},
+	FormatQ8:    {6: tallQ8_6, 7: tallQ8_7, 8: tallQ8_8, 9: tallQ8_9, 10: tallQ8_10, 11: tallQ8_11},
 }
 
 // outerTilesF32x16 by mode of the right side, vectors and rows.

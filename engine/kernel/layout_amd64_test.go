@@ -27,6 +27,7 @@ func TestArgumentOffsets(t *testing.T) {
 		"tile table": {unsafe.Offsetof(ta.table), 96}, "tile loops": {unsafe.Offsetof(ta.loops), 104},
 		"stream a": {unsafe.Offsetof(st.a), 0}, "stream b": {unsafe.Offsetof(st.b), 32}, "stream c": {unsafe.Offsetof(st.c), 64}, "stream k": {unsafe.Offsetof(st.k), 72},
 		"tile ahead": {unsafe.Offsetof(ta.ahead), 112}, "tile limit": {unsafe.Offsetof(ta.limit), 120},
+		"tile ahead2": {unsafe.Offsetof(ta.ahead2), 128}, "tile limit2": {unsafe.Offsetof(ta.limit2), 136}, "tile shift": {unsafe.Offsetof(ta.shift), 144},
 		"nested dst": {unsafe.Offsetof(na.dst), 0}, "nested src": {unsafe.Offsetof(na.src), 8}, "nested code": {unsafe.Offsetof(na.code), 16},
 		"nested scale": {unsafe.Offsetof(na.scale), 24}, "nested count": {unsafe.Offsetof(na.count), 32}, "nested first": {unsafe.Offsetof(na.first), 40},
 		"nested index": {unsafe.Offsetof(na.index), 48}, "nested offset": {unsafe.Offsetof(na.offset), 56}, "nested last": {unsafe.Offsetof(na.last), 60},

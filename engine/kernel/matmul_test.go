@@ -17,7 +17,7 @@ type mulShape struct{ m, n, k int }
 
 func mulShapes(f Format) []mulShape {
 	s := []mulShape{{1, 64, 64}, {2, 16, 32}, {3, 70, 96}, {5, 130, 64}, {6, 64, 32}, {7, 48, 160}, {8, 33, 64},
-		{9, 1, 32}, {12, 96, 64}, {13, 17, 96}, {17, 200, 32}, {20, 64, 64}, {50, 80, 64}, {4, 64, chunkK + 64}, {19, 80, 2*chunkK + 32}, {7, chunkN + 90, 32}}
+		{9, 1, 32}, {11, 70, 64}, {12, 96, 64}, {33, 90, 32}, {13, 17, 96}, {17, 200, 32}, {20, 64, 64}, {50, 80, 64}, {4, 64, chunkK + 64}, {19, 80, 2*chunkK + 32}, {7, chunkN + 90, 32}}
 	if unit := f.unit(); unit > blockK { // K in units, beyond a decoded chunk and beyond the scales kept at once
 		for i := range s {
 			s[i].k = (s[i].k + unit - 1) / unit * unit

@@ -17,6 +17,7 @@ type pool struct {
 	workers int
 	mu      sync.Mutex // one run at a time
 	f       func(task, worker int)
+	watch   *Watch // nil: nobody counts
 
 	_      [vectorBytes]byte
 	ticket atomic.Uint64 // run number (24 bits), tasks (20), next task (20)
@@ -52,6 +53,15 @@ func newPool(workers int) *pool {
 // run calls f for each task in 0..tasks, handed out in order, and returns when
 // all are done. The caller holds p.mu.
 func (p *pool) run(tasks int, f func(task, worker int)) {
+	if p.watch != nil {
+		p.watch.timed(p, tasks, f)
+		return
+	}
+	p.hand(tasks, f)
+}
+
+// hand is run without the watch.
+func (p *pool) hand(tasks int, f func(task, worker int)) {
 	if tasks > maxTasks {
 		panic("kernel: too many tasks in one Run")
 	}

@@ -87,6 +87,7 @@ func (x *Exec) rowsRun(j rowsJob) {
 	}
 	j.per = max(1, min(taskValues/j.c, j.rows/x.pool.workers))
 	x.job.rows = j
+	x.pool.watch.rowsOf(&x.job.rows)
 	x.pool.run((j.rows+j.per-1)/j.per, x.runRows)
 	x.job.rows = rowsJob{}
 }

@@ -85,6 +85,7 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		tasks += j.bases
 	}
 	j.done.Store(0)
+	x.pool.watch.multiplying(a, ps)
 	x.pool.run(tasks, x.runMatMul)
 	j.a, j.proj = Operand{}, nil
 }
@@ -226,6 +227,10 @@ func (x *Exec) projectRows(s *scratch, p *Projection, next *ahead, r0, r1, lo, h
 	}
 	for i := lo; i < hi; i++ {
 		t.at(p, r0, r1, i)
+		t.next = span{}
+		if i+1 < hi {
+			t.next = spanOf(p.W.bytes(i + 1))
+		}
 		x.set.panel(s, t)
 		if p.Bias != nil {
 			t.addBias(p.Bias[i*panelCols:])

@@ -46,7 +46,35 @@ type panelTask struct {
 	sums       []float32 // [a.Rows, K/32] sums of a's blocks; FormatQ4Min only
 	accumulate bool
 	shared     bool   // other workers write columns of the same rows meanwhile
-	ahead      *ahead // memory that is needed next; nil: none
+	half       half   // which columns of the panel
+	next       span   // the weights that this worker multiplies by next
+	ahead      *ahead // memory that is needed later; nil: none
+}
+
+// half says which columns of a panel a task takes. Sets with halves take 32 at
+// once, so that few panels are split evenly.
+type half uint8
+
+const (
+	bothHalves half = iota
+	lowHalf
+	highHalf
+)
+
+// span is a stretch of memory, which nothing but prefetching reads.
+type span struct{ at, end uintptr }
+
+// spanOf is b's memory.
+func spanOf(b []byte) span {
+	at := uintptr(ptr(b))
+	return span{at, at + uintptr(len(b))}
+}
+
+// cut takes the first n bytes off.
+func (s *span) cut(n int) span {
+	c := span{s.at, min(s.at+uintptr(n), s.end)}
+	s.at = c.end
+	return c
 }
 
 // panelTTask is a piece of MatMulT: all rows of a times W[lo:hi, k0:k0+cols].

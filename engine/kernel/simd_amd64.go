@@ -37,6 +37,8 @@ func (v *simd) panel(s *scratch, t *panelTask) {
 		v.plainBF16(s, t)
 	case f.grouping() != nil && v.fused && t.a.Rows <= fusedUpTo(f):
 		v.fusedGroup(s, t)
+	case f.grouping() == nil && v.fused && t.a.Rows >= tallLow && t.a.Rows <= fusedUpTo(f):
+		tallPanel(s, t)
 	case f.grouping() == nil && v.fused && t.a.Rows <= fusedUpTo(f):
 		fusedPanel(s, t)
 	default:

@@ -21,6 +21,9 @@ type tileArgs struct {
 	loops  int            // grouped panels: rounds of four steps to a block; low-rank shares: panels
 	ahead  uintptr        // fused tiles: memory to prefetch meanwhile
 	limit  uintptr        // its end
+	ahead2 uintptr        // tall tiles: the same for a second stretch
+	limit2 uintptr
+	shift  [2]uint16 // tall tiles: by which words of codes are shifted for each vector
 }
 
 // tileSet is a family of tiles for one way to multiply.

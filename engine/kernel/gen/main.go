@@ -44,6 +44,7 @@ func Files() map[string][]byte {
 	add("tile_f32x16_amd64.s", func(a *asm) { tiles(a, z32) })
 	add("tile_f32x8_amd64.s", func(a *asm) { tiles(a, y32) })
 	add("fused_amd64.s", fused)
+	add("tall_amd64.s", talls)
 	add("share_amd64.s", func(a *asm) { shares(a); streams(a) })
 	add("decode_amd64.s", decodes)
 	add("group_amd64.s", groups)

@@ -95,6 +95,7 @@ func tables(b *bytes.Buffer) {
 		b.WriteString("},\n")
 	}
 	b.WriteString("}\n\n")
+	tallTable(b)
 	for _, fl := range []flavour{z32, y32} {
 		rows, vecs := outerZRows, outerZVecs
 		if fl.reg == "Y" {
