@@ -73,8 +73,8 @@ func BenchmarkRegions(b *testing.B) {
 	fmt.Printf("%9.1f us a step, %.1f of it in %d regions\n", perStep(took), perStep(inside), calls/decodeTokens)
 }
 
-// BenchmarkAdapters compares decoding with adapters and without in turns: on a
-// machine with other work only a pair of neighbours can be compared.
+// BenchmarkAdapters compares decoding with adapters and without, step by step in
+// turns: on a machine with other work only neighbours can be compared.
 func BenchmarkAdapters(b *testing.B) {
 	m := load(b, realModel(b), kernel.BF16, 0)
 	adapters := manyAdapters(m)
@@ -83,15 +83,34 @@ func BenchmarkAdapters(b *testing.B) {
 			continue
 		}
 		b.Run(fmt.Sprintf("batch=%d/adapters=%d", l.batch, l.adapters), func(b *testing.B) {
-			e := engine(b, m, Options{})
-			var shares []float64
+			engines := [2]*Engine{engine(b, m, Options{}), engine(b, m, Options{})}
+			var shares, without, with []float64
 			for range b.N {
-				without := decodeRound(b, e, m, l.batch, nil)
-				with := decodeRound(b, e, m, l.batch, adapters[:l.adapters])
-				shares = append(shares, float64(without)/float64(with))
+				begin(b, engines[0], m, l.batch, nil)
+				begin(b, engines[1], m, l.batch, adapters[:l.adapters])
+				var took [2]time.Duration
+				for range decodeTokens {
+					for i, e := range engines {
+						start := time.Now()
+						step(b, e)
+						took[i] += time.Since(start)
+					}
+				}
+				for _, e := range engines {
+					finish(b, e)
+				}
+				shares = append(shares, 100*float64(took[0])/float64(took[1]))
+				without = append(without, float64(took[0].Microseconds())/decodeTokens)
+				with = append(with, float64(took[1].Microseconds())/decodeTokens)
 			}
-			slices.Sort(shares)
-			b.ReportMetric(100*shares[len(shares)/2], "median-%-of-base")
+			for _, v := range [][]float64{shares, without, with} {
+				slices.Sort(v)
+			}
+			b.ReportMetric(shares[len(shares)/2], "median-%-of-base")
+			b.ReportMetric(shares[0], "least-%")
+			b.ReportMetric(shares[len(shares)-1], "most-%")
+			b.ReportMetric(without[len(without)/2], "base-us/step")
+			b.ReportMetric(with[len(with)/2], "us/step")
 		})
 	}
 }
@@ -112,6 +131,22 @@ func decodeRound(b *testing.B, e *Engine, m *model.Model, batch int, adapters []
 // decodeRoundWatched is decodeRound with w counting the steps' regions.
 func decodeRoundWatched(b *testing.B, e *Engine, m *model.Model, batch int, adapters []model.Adapter, w *kernel.Watch) time.Duration {
 	b.Helper()
+	begin(b, e, m, batch, adapters)
+	m.Exec().Watch(w)
+	start := time.Now()
+	for range decodeTokens {
+		step(b, e)
+	}
+	took := time.Since(start)
+	m.Exec().Watch(nil)
+	finish(b, e)
+	return took
+}
+
+// begin adds sequences that use the adapters in turns, and computes their prompts
+// and a first token.
+func begin(b *testing.B, e *Engine, m *model.Model, batch int, adapters []model.Adapter) {
+	b.Helper()
 	for i := range batch {
 		r := Request{IDs: randomIDs(uint64(i), 32, m.Config().Vocab), MaxTokens: decodeTokens + 2}
 		if len(adapters) > 0 {
@@ -122,19 +157,16 @@ func decodeRoundWatched(b *testing.B, e *Engine, m *model.Model, batch int, adap
 		}
 	}
 	for len(e.waiting) > 0 || e.running[0].done < 33 {
-		step(b, e) // prefill, and a first decoded token
-	}
-	m.Exec().Watch(w)
-	start := time.Now()
-	for range decodeTokens {
 		step(b, e)
 	}
-	took := time.Since(start)
-	m.Exec().Watch(nil)
+}
+
+// finish takes the sequences to their ends.
+func finish(b *testing.B, e *Engine) {
+	b.Helper()
 	for !e.Idle() {
 		step(b, e)
 	}
-	return took
 }
 
 func step(tb testing.TB, e *Engine) {

@@ -2,55 +2,120 @@ package kernel
 
 import "unsafe"
 
-// ahead walks the memory of the adapters that a task of few rows will need when
-// its multiply with W is done: its share of the A, and the part of each B that
-// belongs to its panels. Multiplies prefetch it where they read weights that are
-// in the cache already.
+// ahead walks the memory of the adapters that a worker will need after the multiply
+// that it is at: the part of each B that belongs to its panels, then its stretch of
+// the A of the multiply that follows. Multiplies prefetch it where they read weights
+// that are in the cache already.
 type ahead struct {
-	j           *job
-	task        int
-	first, last int // panels of the task
-	proj, low   int // where the walk stands
-	b           bool
-	at, end     uintptr // what is left of the piece at hand
+	j         *job
+	run       int     // of the job
+	part, end int     // parts of the run whose B are left
+	list, low int     // where the walk stands: projection or list, and share of it
+	skip      int     // A to skip, those of other workers before it
+	left      int     // A that are left
+	at, stop  uintptr // what is left of the piece at hand
 }
 
-// next returns at most max bytes to prefetch; from equals to when nothing is left.
-func (h *ahead) next(max int) (from, to uintptr) {
-	for h.at >= h.end {
-		if h.proj == len(h.j.proj) {
-			return 0, 0
+// begin points the walk at a worker's parts.
+func (h *ahead) begin(j *job, worker int) {
+	*h = ahead{j: j, run: j.run}
+	workers := len(j.dealt.left)
+	h.part, h.end = stretch(j.bases, worker, workers)
+	h.skip, h.left = stretch(j.following(), worker, workers)
+	h.left -= h.skip
+}
+
+// queueSpans is the most stretches that one tile fetches, and one.
+const queueSpans = 16
+
+// fill lists about max bytes to prefetch, and after them, without an end, memory
+// that is in the cache anyway.
+func (h *ahead) fill(q *[queueSpans]span, max int, cached uintptr) {
+	n := 0
+	for n < queueSpans-1 && max > 0 && (h.at < h.stop || h.advance()) {
+		if s := (span{h.at, min(h.stop, h.at+uintptr(max))}); s.at < s.end {
+			q[n], h.at = s, s.end
+			max -= int(s.end - s.at)
+			n++
 		}
-		h.advance()
 	}
-	from = h.at
-	h.at = min(h.end, from+uintptr(max))
-	return from, h.at
+	q[n] = span{cached, ^uintptr(0)}
 }
 
-// advance goes to the next piece: a low-rank share's A, then its B.
-func (h *ahead) advance() {
-	p := &h.j.proj[h.proj]
-	if h.low == len(p.Low) {
-		n := p.W.count()
-		h.first, h.last = h.first-n, h.last-n
-		h.proj, h.low = h.proj+1, 0
+// advance goes to the next piece and reports whether there is one.
+func (h *ahead) advance() bool {
+	if h.part < h.end {
+		h.advanceB()
+		return true
+	}
+	if h.left == 0 {
+		return false
+	}
+	h.advanceA()
+	return true
+}
+
+// advanceB goes to the next share's B.
+func (h *ahead) advanceB() {
+	if h.list == len(h.j.proj) {
+		h.part, h.list, h.low = h.part+1, 0, 0
 		return
 	}
-	l := &p.Low[h.low]
-	var data []byte
-	switch {
-	case !h.b && l.A != nil && h.low%h.j.bases == h.task:
-		data = l.A.data
-	case h.b:
-		if lo, hi := max(h.first, 0), min(h.last, p.W.count()); lo < hi {
-			data = l.B.data[lo*l.B.panel : min(hi*l.B.panel, len(l.B.data))]
-		}
-		h.low++
+	p := &h.j.proj[h.list]
+	lo, hi := h.j.panelsOf(h.part, h.list)
+	if h.low == len(p.Low) || lo >= hi {
+		h.list, h.low = h.list+1, 0
+		return
 	}
-	h.b = !h.b
+	b := p.Low[h.low].B
+	h.low++
+	h.piece(b.data[lo*b.panel : min(hi*b.panel, len(b.data))])
+}
+
+// advanceA goes to the next A of the multiply that follows.
+func (h *ahead) advanceA() {
+	if low := h.j.next[h.list]; h.low < len(low) {
+		l := &low[h.low]
+		h.low++
+		if l.A == nil {
+			return
+		}
+		if h.skip > 0 {
+			h.skip--
+			return
+		}
+		h.left--
+		h.piece(l.A.data)
+		return
+	}
+	h.list, h.low = h.list+1, 0
+}
+
+func (h *ahead) piece(data []byte) {
 	if len(data) > 0 {
 		h.at = uintptr(unsafe.Pointer(&data[0]))
-		h.end = h.at + uintptr(len(data))
+		h.stop = h.at + uintptr(len(data))
 	}
+}
+
+// following is the number of A of the multiply that follows.
+func (j *job) following() (n int) {
+	for _, low := range j.next {
+		for i := range low {
+			if low[i].A != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// panelsOf is the panels of a projection in one part of a run.
+func (j *job) panelsOf(part, projection int) (lo, hi int) {
+	first, last := j.basePanels(part)
+	for i := range projection {
+		n := j.proj[i].W.count()
+		first, last = first-n, last-n
+	}
+	return max(first, 0), min(last, j.proj[projection].W.count())
 }

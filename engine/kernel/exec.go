@@ -86,6 +86,7 @@ func newExec(s *set, threads int) *Exec {
 	for i := range x.work {
 		x.work[i].init()
 	}
+	x.job.dealt, x.job.dealtH = newLots(threads), newLots(threads)
 	x.runMatMul, x.runMatMulT, x.runOuter, x.runRows = x.matMulTask, x.matMulTTask, x.outerTask, x.rowsTask
 	return x
 }

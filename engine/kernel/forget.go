@@ -9,7 +9,7 @@ func (x *Exec) Forget() {
 	defer x.pool.mu.Unlock()
 	j := &x.job
 	j.dst, j.a, j.w, j.lowT = nil, Operand{}, nil, nil
-	j.proj, j.one = nil, [1]Projection{}
+	j.proj, j.next, j.one = nil, nil, [1]Projection{}
 	j.outer, j.rows = outerArgs{}, rowsJob{}
 	for i := range x.work {
 		x.work[i].forget()

@@ -17,15 +17,18 @@ type job struct {
 	lowT       []LowRankT
 
 	proj   []Projection // Project
+	next   [][]LowRank  // shares of the call that follows
 	one    [1]Projection
 	sums   []float32
-	panels int // of all projections
-	bases  int // tasks that multiply with W
-	shares int // tasks that compute H
-	share  int // pieces of H per task
-	low    int // pieces of H
-	late   bool
-	done   atomic.Int64 // bases (if late) and shares that are done
+	panels int          // of all projections
+	bases  int          // tasks that multiply with W
+	shares int          // tasks that compute H
+	low    int          // pieces of H
+	few    bool         // rows: tasks are dealt out to workers
+	run    int          // number of the call
+	dealt  lots         // bases
+	dealtH lots         // shares
+	done   atomic.Int64 // shares that are done
 
 	chunk  int // rows per task
 	chunks int // row chunks

@@ -35,18 +35,21 @@ const lowRows = 64
 
 // Project multiplies a [M, K] by several right sides at once, rows of different
 // adapters among them: one fork for all, and each weight is read once. Chains
-// are MatMul's.
-func (x *Exec) Project(a Operand, ps []Projection) {
+// are MatMul's. next are the shares of the call that follows, whose A are fetched
+// meanwhile; it changes no result.
+func (x *Exec) Project(a Operand, ps []Projection, next ...[]LowRank) {
 	x.pool.mu.Lock()
 	defer x.pool.mu.Unlock()
+	x.job.next = next
 	x.project(a, ps)
+	x.job.next = nil
 }
 
 // project is Project for a caller that holds the pool.
 func (x *Exec) project(a Operand, ps []Projection) {
 	j := &x.job
 	j.panels, j.low = 0, 0
-	minima, shared, widest, bytes := false, false, 0, 0
+	minima, widest, bytes := false, 0, 0
 	for i := range ps {
 		p := &ps[i]
 		p.check(a)
@@ -54,7 +57,6 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		minima = minima || p.W.Format.minima()
 		widest = max(widest, p.W.panel)
 		bytes += len(p.W.data)
-		shared = shared || len(p.Low) > 0
 		for l := range p.Low {
 			if p.Low[l].A != nil {
 				j.low += p.Low[l].pieces()
@@ -69,25 +71,31 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		x.blockSums(a)
 	}
 	x.split(j.panels, widest)
-	j.late = j.chunks == 1 && a.Rows < fewRows
-	if j.late {
+	j.few = j.chunks == 1 && a.Rows < fewRows
+	if j.few {
 		j.group = x.fewRowsGroup(j.panels, bytes)
 	}
 	j.bases = j.chunks * ((j.panels + j.group - 1) / j.group)
-	shareTasks := x.pool.workers
-	if !j.late {
-		shareTasks *= 4
+	j.planShares(a.Rows, x.pool.workers)
+	if j.few {
+		j.dealt.deal(j.bases)
+		j.dealtH.deal(j.shares)
 	}
-	j.share = max((j.low+shareTasks-1)/shareTasks, 1)
-	j.shares = (j.low + j.share - 1) / j.share
-	tasks := j.bases + j.shares
-	if j.late && shared {
-		tasks += j.bases
-	}
+	j.run++
 	j.done.Store(0)
 	x.pool.watch.multiplying(a, ps)
-	x.pool.run(tasks, x.runMatMul)
+	x.pool.run(j.shares+j.bases, x.runMatMul)
 	j.a, j.proj = Operand{}, nil
+}
+
+// planShares cuts the pieces of H into tasks: for few rows a multiple of the
+// workers', which have their stretches of memory.
+func (j *job) planShares(rows, workers int) {
+	const fewPieces = 16
+	j.shares = min(j.low, 4*workers)
+	if j.few && j.low > 0 {
+		j.shares = workers * max(1, j.low/(workers*fewPieces))
+	}
 }
 
 // fewRowsGroup is the number of panels of a task when weights are what takes the
@@ -136,32 +144,29 @@ func (l *LowRank) check(a Operand, w *Panels) {
 // pieces is the number of tasks' shares that l is computed in.
 func (l *LowRank) pieces() int { return (l.Hi - l.Lo + lowRows - 1) / lowRows }
 
-// matMulTask is the pool's task function. Many rows: first the H, then groups of
-// panels, each with its shares while its results are in the cache. Few rows
-// (late): the multiply with W is where the processor has more to do than the
-// memory, so it comes first and fetches the adapters meanwhile; then the H, then
-// all shares.
+// matMulTask is the pool's task function: first the H, then groups of panels, each
+// with its shares while its results are in the cache. Many rows: whoever is free
+// takes the next task. Few rows: reading takes the time, so each worker takes those
+// whose memory it has fetched during the multiply before.
 func (x *Exec) matMulTask(task, worker int) {
 	j, s := &x.job, &x.work[worker]
-	first, last := 0, j.shares // tasks of H
-	if j.late {
-		first, last = j.bases, j.bases+j.shares
-	}
-	switch {
-	case task >= first && task < last:
-		x.sharesTask(s, task-first)
+	if task < j.shares {
+		if j.few {
+			task = j.dealtH.take(worker)
+		}
+		x.sharesTask(s, task)
 		j.done.Add(1)
 		return
-	case j.late && task < first:
-		x.baseTask(s, task)
-		j.done.Add(1)
-		return
-	case j.late:
-		task -= j.bases
-	default:
-		x.baseTask(s, task-j.shares)
 	}
-	x.addTask(s, task-j.shares)
+	task -= j.shares
+	if j.few {
+		task = j.dealt.take(worker)
+		if s.ahead.run != j.run {
+			s.ahead.begin(j, worker)
+		}
+	}
+	x.baseTask(s, task)
+	x.addTask(s, task)
 }
 
 // baseRows and basePanels are the rows and panels of a task.
@@ -181,8 +186,7 @@ func (x *Exec) baseTask(s *scratch, task int) {
 	r0, r1 := j.baseRows(task)
 	first, last := j.basePanels(task)
 	var next *ahead
-	if j.late && j.low > 0 {
-		s.ahead = ahead{j: j, task: task, first: first, last: last}
+	if j.few {
 		next = &s.ahead
 	}
 	x.eachProjection(first, last, func(p *Projection, lo, hi int) { x.projectRows(s, p, next, r0, r1, lo, hi) })
@@ -259,8 +263,7 @@ func (t *panelTask) addBias(bias []float32) {
 // sharesTask computes some of the H.
 func (x *Exec) sharesTask(s *scratch, task int) {
 	j := &x.job
-	from := task * j.share
-	to := min(from+j.share, j.low)
+	from, to := stretch(j.low, task, j.shares)
 	for i := range j.proj {
 		for l := range j.proj[i].Low {
 			low := &j.proj[i].Low[l]
@@ -303,16 +306,10 @@ func (x *Exec) hidden(s *scratch, l *LowRank, r0, r1 int) {
 	x.roundHidden(l, r0, r1, h32)
 }
 
-// waitForShares returns when all that the shares are added to, and all H, are
-// there. They were handed out before the caller's task, so each is done or under
+// waitForShares returns when all H are there. They were handed out before the caller's task, so each is done or under
 // way.
 func (x *Exec) waitForShares() {
-	j := &x.job
-	want := int64(j.shares)
-	if j.late {
-		want += int64(j.bases)
-	}
-	for spins := 0; j.done.Load() != want; spins++ {
+	for spins := 0; x.job.done.Load() != int64(x.job.shares); spins++ {
 		if relax(); spins > 1<<12 {
 			yield()
 		}

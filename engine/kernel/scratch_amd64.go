@@ -8,4 +8,5 @@ type archScratch struct {
 	tiles tileJob
 	nest  nestedArgs
 	index [panelCols]uint32 // of nest
+	queue [queueSpans]span  // of args
 }

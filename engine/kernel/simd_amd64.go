@@ -148,9 +148,8 @@ func fusedPanel(s *scratch, t *panelTask) {
 			b: ptr(t.w.bytes(t.panel)), k: blocks, ldsums: blocks * 4, table: codeTable(t.w.Format)}
 		args.ahead, args.limit = uintptr(args.b)+aheadBytes, ^uintptr(0)
 		if i > 0 && t.ahead != nil { // the panel is in the cache now
-			if args.ahead, args.limit = t.ahead.next(t.w.panel); args.ahead == args.limit {
-				args.ahead = uintptr(args.b)
-			}
+			t.ahead.fill(&s.queue, t.w.panel, uintptr(args.b))
+			args.ahead, args.limit, args.queue = s.queue[0].at, s.queue[0].end, unsafe.Pointer(&s.queue[1])
 		}
 		if t.w.Format == FormatQ4Min {
 			args.sums = ptr(t.sums[r*blocks:])

@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // Rows of a tall tile, as the generator has them.
 const (
 	tallLow, tallRows = 6, 11
@@ -50,11 +52,10 @@ func tallTile(s *scratch, t *panelTask, h, r, mr int, next span) {
 	if next.at == next.end {
 		args.ahead = uintptr(args.b)
 	}
-	args.ahead2 = uintptr(args.b)
+	args.ahead2, args.limit2 = uintptr(args.b), ^uintptr(0)
 	if t.ahead != nil {
-		if from, to := t.ahead.next(t.w.panel / 2); from != to {
-			args.ahead2, args.limit2 = from, to
-		}
+		t.ahead.fill(&s.queue, t.w.panel/2, args.ahead2)
+		args.ahead2, args.limit2, args.queue = s.queue[0].at, s.queue[0].end, unsafe.Pointer(&s.queue[1])
 	}
 	if t.w.Format == FormatQ4Min {
 		args.sums = ptr(t.sums[r*blocks:])

@@ -210,7 +210,12 @@ loop2:
 within4:
 	CMPQ R14, 136(AX)
 	JCS within5
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within5:
 	DECQ 48(AX)
 	JNZ block1
@@ -448,7 +453,12 @@ loop7:
 within9:
 	CMPQ R14, 136(AX)
 	JCS within10
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within10:
 	DECQ 48(AX)
 	JNZ block6
@@ -708,7 +718,12 @@ loop12:
 within14:
 	CMPQ R14, 136(AX)
 	JCS within15
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within15:
 	DECQ 48(AX)
 	JNZ block11
@@ -992,7 +1007,12 @@ loop17:
 within19:
 	CMPQ R14, 136(AX)
 	JCS within20
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within20:
 	DECQ 48(AX)
 	JNZ block16
@@ -1298,7 +1318,12 @@ loop22:
 within24:
 	CMPQ R14, 136(AX)
 	JCS within25
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within25:
 	DECQ 48(AX)
 	JNZ block21
@@ -1626,7 +1651,12 @@ loop27:
 within29:
 	CMPQ R14, 136(AX)
 	JCS within30
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within30:
 	DECQ 48(AX)
 	JNZ block26
@@ -1877,7 +1907,12 @@ loop32:
 within34:
 	CMPQ R14, 136(AX)
 	JCS within35
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within35:
 	ADDQ $4, R13
 	DECQ 48(AX)
@@ -2156,7 +2191,12 @@ loop37:
 within39:
 	CMPQ R14, 136(AX)
 	JCS within40
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within40:
 	ADDQ $4, R13
 	DECQ 48(AX)
@@ -2462,7 +2502,12 @@ loop42:
 within44:
 	CMPQ R14, 136(AX)
 	JCS within45
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within45:
 	ADDQ $4, R13
 	DECQ 48(AX)
@@ -2797,7 +2842,12 @@ loop47:
 within49:
 	CMPQ R14, 136(AX)
 	JCS within50
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within50:
 	ADDQ $4, R13
 	DECQ 48(AX)
@@ -3159,7 +3209,12 @@ loop52:
 within54:
 	CMPQ R14, 136(AX)
 	JCS within55
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within55:
 	ADDQ $4, R13
 	DECQ 48(AX)
@@ -3548,7 +3603,12 @@ loop57:
 within59:
 	CMPQ R14, 136(AX)
 	JCS within60
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within60:
 	ADDQ $4, R13
 	DECQ 48(AX)
@@ -3790,7 +3850,12 @@ loop62:
 within64:
 	CMPQ R14, 136(AX)
 	JCS within65
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within65:
 	DECQ 48(AX)
 	JNZ block61
@@ -4053,7 +4118,12 @@ loop67:
 within69:
 	CMPQ R14, 136(AX)
 	JCS within70
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within70:
 	DECQ 48(AX)
 	JNZ block66
@@ -4338,7 +4408,12 @@ loop72:
 within74:
 	CMPQ R14, 136(AX)
 	JCS within75
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within75:
 	DECQ 48(AX)
 	JNZ block71
@@ -4647,7 +4722,12 @@ loop77:
 within79:
 	CMPQ R14, 136(AX)
 	JCS within80
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within80:
 	DECQ 48(AX)
 	JNZ block76
@@ -4978,7 +5058,12 @@ loop82:
 within84:
 	CMPQ R14, 136(AX)
 	JCS within85
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within85:
 	DECQ 48(AX)
 	JNZ block81
@@ -5331,7 +5416,12 @@ loop87:
 within89:
 	CMPQ R14, 136(AX)
 	JCS within90
-	MOVQ BX, R14
+	MOVQ 152(AX), DX
+	MOVQ (DX), R14
+	MOVQ 8(DX), CX
+	MOVQ CX, 136(AX)
+	ADDQ $16, DX
+	MOVQ DX, 152(AX)
 within90:
 	DECQ 48(AX)
 	JNZ block86

@@ -22,7 +22,7 @@ func (p *Pass) linearForward(ly int, xo kernel.Operand, a *activations, add bool
 			Dst: o.dst, Ldd: lin.out, W: lin.w, Bias: lin.bias, Accumulate: add, Low: p.lowRanks(ly, o.mod, xo, a),
 		})
 	}
-	p.m.x.Project(xo, p.proj)
+	p.m.x.Project(xo, p.proj, p.following(ly, outs[len(outs)-1].mod)...)
 	clear(p.proj)
 }
 

@@ -24,6 +24,7 @@ type Pass struct {
 	runs   []run               // rows that share an adapter
 	proj   []kernel.Projection // of the multiply at hand
 	shares sharedRuns          // their adapters' shares
+	next   [][]kernel.LowRank  // those of the multiply after it
 	lowT   []kernel.LowRankT   // the same in a backward multiply
 
 	branches []branch // of segs

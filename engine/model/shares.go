@@ -45,3 +45,37 @@ func (p *Pass) lowRanks(ly int, mod Module, xo kernel.Operand, a *activations) [
 	*have = !p.train
 	return *low
 }
+
+// following gives the shares of the projections that come after mod, the last of
+// its group, as far as they are remembered: the multiply fetches their memory.
+func (p *Pass) following(ly int, mod Module) [][]kernel.LowRank {
+	p.next = p.next[:0]
+	var group []Module
+	switch mod {
+	case VProj:
+		group = afterV[:]
+	case OProj:
+		group = afterO[:]
+	case UpProj:
+		group = afterUp[:]
+	case DownProj:
+		group = afterDown[:]
+		ly++
+	}
+	if ly == len(p.shares.low) {
+		return nil
+	}
+	for _, m := range group {
+		if p.shares.have[ly][m] {
+			p.next = append(p.next, p.shares.low[ly][m])
+		}
+	}
+	return p.next
+}
+
+var (
+	afterV    = [...]Module{OProj}
+	afterO    = [...]Module{GateProj, UpProj}
+	afterUp   = [...]Module{DownProj}
+	afterDown = [...]Module{QProj, KProj, VProj}
+)

@@ -33,7 +33,7 @@ func fusedName(kind string, mr int) string { return fmt.Sprintf("fused%s_%d", ki
 
 // fused emits the multiplies for few rows: codes are decoded in registers, so
 // weights are read once, at their bit width. Meanwhile argAhead to argLimit is
-// prefetched, as many bytes as weights are read.
+// prefetched, and then what argQueue lists: as many bytes as weights are read.
 func fused(a *asm) {
 	for _, kind := range []string{kindQ4, kindQ4Min, kindQ8} {
 		for mr := 1; mr <= fusedRows; mr++ {
@@ -97,7 +97,7 @@ func fusedTile(a *asm, kind string, mr int) {
 	within := a.newLabel("within")
 	a.f("CMPQ R12, %d(AX)", argLimit)
 	a.f("JCS %s", within)
-	a.f("MOVQ BX, R12") // all is asked for: from here on what is in the cache anyway
+	nextInQueue(a, "R12", argLimit)
 	a.label(within)
 	if kind == kindQ4Min {
 		a.f("ADDQ $4, R13")
@@ -105,6 +105,17 @@ func fusedTile(a *asm, kind string, mr int) {
 	a.f("DECQ %d(AX)", argK)
 	a.f("JNZ %s", block)
 	a.end()
+}
+
+// nextInQueue takes the next stretch of memory to prefetch from argQueue: its start
+// to reg, its end to limit. It uses CX and DX.
+func nextInQueue(a *asm, reg string, limit int) {
+	a.f("MOVQ %d(AX), DX", argQueue)
+	a.f("MOVQ (DX), %s", reg)
+	a.f("MOVQ 8(DX), CX")
+	a.f("MOVQ CX, %d(AX)", limit)
+	a.f("ADDQ $16, DX")
+	a.f("MOVQ DX, %d(AX)", argQueue)
 }
 
 // decodeVector decodes vector v of a pair of k to bf16 and returns its

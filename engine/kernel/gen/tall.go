@@ -33,7 +33,7 @@ func talls(a *asm) {
 }
 
 // tall emits one tile. Two streams of memory are prefetched, argAhead and
-// argAhead2: while both halves of a panel are multiplied, as many bytes of each as
+// argAhead2, the second followed by what argQueue lists: while both halves of a panel are multiplied, as many bytes of each as
 // the panel has.
 func tall(a *asm, kind string, mr int) {
 	const nv, unroll = tallVecs, 4
@@ -97,13 +97,16 @@ func tall(a *asm, kind string, mr int) {
 	fl.scaleBlock(a, mr, nv, scales{min: kind == kindQ4Min})
 	ahead(tailBytes(kind) / 2)
 	a.f("ADDQ $%d, BX", tailBytes(kind))
-	for _, s := range [][2]any{{"R12", argLimit}, {"R14", argLimit2}} {
-		within := a.newLabel("within")
-		a.f("CMPQ %s, %d(AX)", s[0], s[1])
-		a.f("JCS %s", within)
-		a.f("MOVQ BX, %s", s[0]) // all is asked for: from here on what is in the cache anyway
-		a.label(within)
-	}
+	within := a.newLabel("within")
+	a.f("CMPQ R12, %d(AX)", argLimit)
+	a.f("JCS %s", within)
+	a.f("MOVQ BX, R12") // all is asked for: from here on what is in the cache anyway
+	a.label(within)
+	within = a.newLabel("within")
+	a.f("CMPQ R14, %d(AX)", argLimit2)
+	a.f("JCS %s", within)
+	nextInQueue(a, "R14", argLimit2)
+	a.label(within)
 	if kind == kindQ4Min {
 		a.f("ADDQ $4, R13")
 	}

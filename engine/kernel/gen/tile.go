@@ -90,7 +90,7 @@ const (
 	argK, argScale, argLDS, argSums, argLDSums = 48, 56, 64, 72, 80
 	argZero, argTable, argLoops                = 88, 96, 104
 	argAhead, argLimit                         = 112, 120
-	argAhead2, argLimit2, argShift             = 128, 136, 144
+	argAhead2, argLimit2, argShift, argQueue   = 128, 136, 144, 152
 )
 
 // Registers: DI/R13.. destination rows, SI R10 R11 R12 rows of a in groups of
