@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"dlm"
@@ -153,5 +154,48 @@ func TestForeignAdapter(t *testing.T) {
 	}
 	if err := n.CheckAdapter(out); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestProbeTravels: a folder that this package wrote holds the probe that the
+// adapter gives, and a base's probe is the same without it.
+func TestProbeTravels(t *testing.T) {
+	n := open(t, "llama-tied", Options{})
+	out := filepath.Join(t.TempDir(), "bound")
+	if err := n.ImportAdapter(filepath.Join(tinyDir, "llama-tied", "adapter"), out); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(out, dlm.ProbeFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := dlm.ParseProbe(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	computed, err := n.Probe(out)
+	if err != nil || !reflect.DeepEqual(stored, computed) {
+		t.Errorf("stored %+v, computed %+v (%v)", stored, computed, err)
+	}
+	base, err := n.Probe("")
+	if err != nil || !reflect.DeepEqual(base.Base, stored.Base) || base.Adapter != nil && len(base.Adapter) > 0 {
+		t.Errorf("the base's probe %+v is not that of the adapter's folder (%v)", base, err)
+	}
+	if stored.Zero || stored.Moved() == 0 {
+		t.Errorf("the adapter moves its probe by %v, zero is %v", stored.Moved(), stored.Zero)
+	}
+	// What the probe says is what serving scores.
+	scored, err := n.Score(context.Background(), []dlm.ScoreRequest{{Messages: []dlm.Message{{Role: "user", Content: probePrompt}}, Completion: probeCompletion, EndOfTurn: true, Adapter: out}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := stored.Adapter[len(stored.Adapter)-len(scored[0].Tokens):]
+	for i, tok := range scored[0].Tokens {
+		if tok.LogProb != last[i] {
+			t.Errorf("token %d: scored %v, in the probe %v", i, tok.LogProb, last[i])
+		}
+	}
+	if zero, err := n.Probe(bound(t, n, 4, true)); err != nil || !zero.Zero || zero.Moved() != 0 {
+		t.Errorf("an adapter of zeros has the probe %+v (%v)", zero, err)
 	}
 }

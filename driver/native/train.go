@@ -62,10 +62,11 @@ func (n *Native) Train(ctx context.Context, job dlm.TrainJob, emit func(dlm.Trai
 	if err != nil {
 		return dlm.TrainResult{}, err
 	}
-	if err := n.probe(j.adapter); err != nil {
+	p, err := n.probe(j.adapter)
+	if err != nil {
 		return dlm.TrainResult{}, fmt.Errorf("the trained adapter was not written: %w", err)
 	}
-	if err := n.save(j.adapter, job.Out); err != nil {
+	if err := n.save(j.adapter, p, job.Out); err != nil {
 		return dlm.TrainResult{}, err
 	}
 	return dlm.TrainResult{

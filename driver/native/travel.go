@@ -1,13 +1,20 @@
 package native
 
-import "dlm/engine/lora"
+import (
+	"dlm"
+	"dlm/engine/lora"
+)
 
 // save writes an adapter's folder with what must travel with it (engine law 7):
 // the base's tokenizer and chat template, in the files that Hugging Face's
-// libraries read, so that the folder can be used where only the weights are.
-func (n *Native) save(a *lora.Adapter, dir string) error {
+// libraries read, so that the folder can be used where only the weights are; and
+// its probe, by which another engine's answers are known (law 8).
+func (n *Native) save(a *lora.Adapter, p dlm.Probe, dir string) error {
 	files, err := n.textFiles()
 	if err != nil {
+		return err
+	}
+	if files[dlm.ProbeFile], err = p.Marshal(); err != nil {
 		return err
 	}
 	return a.SaveWith(dir, n.id, files)
