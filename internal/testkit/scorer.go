@@ -74,8 +74,7 @@ func scoreAlone(t *testing.T, s dlm.Scorer, o GeneratorOptions) {
 	for i, r := range reqs {
 		alone := score(t, s, r)[0]
 		for j := range alone.Tokens {
-			d := math.Abs(alone.Tokens[j].LogProb - together[i].Tokens[j].LogProb)
-			if o.Exact && d != 0 || d > 1e-2 {
+			if o.far(alone.Tokens[j].LogProb, together[i].Tokens[j].LogProb) {
 				t.Errorf("request %d, token %d: alone %v, with others %v", i, j, alone.Tokens[j].LogProb, together[i].Tokens[j].LogProb)
 			}
 		}
@@ -91,7 +90,7 @@ func scoreEndOfTurn(t *testing.T, s dlm.Scorer, o GeneratorOptions) {
 			t.Fatalf("request %d: %d tokens with the end of the turn, %d without", i, len(with.Tokens), len(without.Tokens))
 		}
 		for j := range without.Tokens {
-			if with.Tokens[j].ID != without.Tokens[j].ID || o.Exact && with.Tokens[j].LogProb != without.Tokens[j].LogProb {
+			if with.Tokens[j].ID != without.Tokens[j].ID || o.far(with.Tokens[j].LogProb, without.Tokens[j].LogProb) {
 				t.Errorf("request %d, token %d: %+v with the end of the turn, %+v without", i, j, with.Tokens[j], without.Tokens[j])
 			}
 		}
@@ -127,8 +126,7 @@ func GeneratorScorer(t *testing.T, g dlm.Generator, s dlm.Scorer, o GeneratorOpt
 			scored := score(t, s, dlm.ScoreRequest{Messages: r.Messages, Completion: c.Text, EndOfTurn: c.Finish == "stop", Adapter: a})[0]
 			for j := 0; j < min(len(c.Tokens), len(scored.Tokens)) && c.Tokens[j].ID == scored.Tokens[j].ID; j++ {
 				checked++
-				d := math.Abs(c.Tokens[j].LogProb - scored.Tokens[j].LogProb)
-				if o.Exact && d != 0 || d > 1e-2 {
+				if o.far(c.Tokens[j].LogProb, scored.Tokens[j].LogProb) {
 					t.Errorf("%q, adapter %q, token %d: generated with %v, scored %v", p, a, j, c.Tokens[j].LogProb, scored.Tokens[j].LogProb)
 				}
 			}

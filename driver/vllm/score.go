@@ -1,0 +1,98 @@
+package vllm
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"dlm"
+)
+
+// Score gives the log-probability of each token of the completions: vLLM's of
+// the prompt that consists of both.
+func (e *Engine) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scored, error) {
+	type scoring struct {
+		ids   []int32
+		from  int
+		model string
+	}
+	in := make([]scoring, len(reqs))
+	for i, r := range reqs {
+		ids, from, err := e.o.Codec.Completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn)
+		s := scoring{ids: ids, from: from}
+		if err == nil && len(ids) >= e.context() {
+			err = fmt.Errorf("prompt and completion have %d tokens; the context of %d must hold one more; shorten one of them", len(ids), e.context())
+		}
+		if err == nil {
+			s.model, err = e.modelOf(ctx, r.Adapter)
+		}
+		if err != nil {
+			return nil, requestError(len(reqs), i, err)
+		}
+		in[i] = s
+	}
+	out := make([]dlm.Scored, len(reqs))
+	err := e.each(ctx, len(reqs), func(ctx context.Context, i int) error {
+		s := in[i]
+		logps, err := e.logProbs(ctx, s.model, s.ids)
+		if err != nil {
+			return e.failed(ctx, err)
+		}
+		out[i] = e.spell(s.ids[s.from:], logps[s.from-1:])
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// spell puts tokens, their texts and log-probabilities together.
+func (e *Engine) spell(ids []int32, logps []float64) (out dlm.Scored) {
+	text := e.o.Codec.Spell(nil)
+	for i, id := range ids {
+		t := dlm.Token{ID: id, LogProb: logps[i]}
+		t.Text, _ = text.Push(id)
+		if i == len(ids)-1 {
+			t.Text += text.Flush()
+		}
+		out.Tokens = append(out.Tokens, t)
+		out.Sum += t.LogProb
+	}
+	return out
+}
+
+// logProbs returns the log-probability of each of ids[1:], given those before.
+func (e *Engine) logProbs(ctx context.Context, model string, ids []int32) ([]float64, error) {
+	body := sampled(dlm.Sampling{MaxTokens: 1})
+	body.Model, body.Prompt, body.StopIDs, body.PromptProbs = model, ids, []int32{}, new(int)
+	var answer struct {
+		Choices []struct {
+			PromptIDs   []int32 `json:"prompt_token_ids"`
+			PromptProbs []map[string]struct {
+				LogProb *float64 `json:"logprob"`
+			} `json:"prompt_logprobs"`
+		}
+	}
+	if err := e.call(ctx, "POST", "/v1/completions", body, &answer); err != nil {
+		return nil, err
+	}
+	if len(answer.Choices) != 1 {
+		return nil, fmt.Errorf("vLLM answered with %d choices; expected one", len(answer.Choices))
+	}
+	c := answer.Choices[0]
+	if !slices.Equal(c.PromptIDs, ids) || len(c.PromptProbs) != len(ids) {
+		return nil, fmt.Errorf("vLLM scored another text than it was sent: %d token ids with %d log-probabilities instead of %d", len(c.PromptIDs), len(c.PromptProbs), len(ids))
+	}
+	out := make([]float64, len(ids)-1)
+	for i, id := range ids[1:] {
+		v, ok := c.PromptProbs[i+1][strconv.Itoa(int(id))]
+		if !ok || v.LogProb == nil || math.IsNaN(*v.LogProb) {
+			return nil, fmt.Errorf("vLLM gave no log-probability for token %d (id %d) of the text", i+1, id)
+		}
+		out[i] = min(*v.LogProb, 0)
+	}
+	return out, nil
+}

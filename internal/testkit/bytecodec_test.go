@@ -1,0 +1,5 @@
+package testkit
+
+import "testing"
+
+func TestByteCodec(t *testing.T) { Codec(t, ByteCodec{}) }
