@@ -25,6 +25,7 @@ type Project struct {
 	Eval     EvalSpec   `yaml:"eval" json:"eval"`
 	Gate     GateSpec   `yaml:"gate" json:"gate"`
 	Promote  Promotion  `yaml:"promote" json:"promote"`
+	Card     CardSpec   `yaml:"card" json:"card"`
 }
 
 // DataSpec says what is trained on.
@@ -120,6 +121,16 @@ type GateSpec struct {
 // Promotion names the alias that a passed adapter gets.
 type Promotion struct {
 	Alias string `yaml:"alias" json:"alias"` // empty = none
+}
+
+// CardSpec is what only a person knows of an adapter, for its model card.
+type CardSpec struct {
+	Licence     string   `yaml:"license" json:"license"`           // of the adapter, as the Hub names licences: apache-2.0
+	Languages   []string `yaml:"languages" json:"languages"`       // en
+	Datasets    []string `yaml:"datasets" json:"datasets"`         // on the Hub, owner/name
+	Tags        []string `yaml:"tags" json:"tags"`                 //
+	IntendedUse string   `yaml:"intended_use" json:"intended_use"` // Markdown
+	Limits      string   `yaml:"limits" json:"limits"`             // Markdown
 }
 
 // Paths is one path or a list of them.

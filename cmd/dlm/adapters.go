@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"dlm"
+	"dlm/driver/hub"
+	"dlm/driver/native"
 	"dlm/stage/registry"
 )
 
@@ -16,6 +18,7 @@ type adaptersCmd struct {
 	Rollback adaptersRollbackCmd `cmd:"" help:"Point an alias back at what it was before."`
 	Diff     adaptersDiffCmd     `cmd:"" help:"How two adapters differ: settings, data, scores."`
 	Import   adaptersImportCmd   `cmd:"" help:"Bind a PEFT adapter made elsewhere to a base, on your word."`
+	Card     adaptersCardCmd     `cmd:"" help:"The model card: what it is, how it was made and judged."`
 }
 
 type adaptersListCmd struct{}
@@ -167,7 +170,7 @@ func metricText(m *dlm.Metric) string {
 }
 
 type adaptersImportCmd struct {
-	Folder string `arg:"" help:"PEFT folder."`
+	Folder string `arg:"" help:"PEFT folder, or hf:owner/name[@revision]."`
 	Base   string `help:"Base that it was trained on (default: the project's). Binding is on your word, and recorded." placeholder:"REF"`
 	Name   string `help:"Name in the registry (default: the folder's)."`
 
@@ -176,6 +179,17 @@ type adaptersImportCmd struct {
 }
 
 func (c *adaptersImportCmd) Run(a *app) error {
+	from := c.Folder
+	if strings.HasPrefix(from, "hf:") {
+		got, err := a.pullAdapter(from)
+		if err != nil {
+			return err
+		}
+		c.Folder, from = got.Path, "hf:"+got.Repo+"@"+short12(got.Commit)
+		if c.Name == "" {
+			_, c.Name, _ = strings.Cut(got.Repo, "/")
+		}
+	}
 	if _, err := os.Stat(filepath.Join(c.Folder, "adapter_config.json")); err != nil {
 		return usageError("FOLDER: %s is no PEFT folder; expected one that holds adapter_config.json and adapter_model.safetensors", c.Folder)
 	}
@@ -186,6 +200,11 @@ func (c *adaptersImportCmd) Run(a *app) error {
 	n, pulled, err := a.openQuantized(ref, "bf16", quantize)
 	if err != nil {
 		return err
+	}
+	if said := native.AdapterBaseName(c.Folder); strings.Count(said, "/") == 1 {
+		if repo, _ := hub.Origin(ref, pulled.Source); repo != said {
+			a.notef("the folder says that its base is %s; you bind it to %s", said, ref)
+		}
 	}
 	if c.Out != "" {
 		if err := n.ImportAdapter(c.Folder, c.Out); err != nil {
@@ -216,7 +235,7 @@ func (c *adaptersImportCmd) Run(a *app) error {
 	}
 	art, err := s.Put(a.ctx, dlm.Artifact{
 		Kind: dlm.KindAdapter, Name: name, Parents: []dlm.Parent{{Role: "base", ID: base.ID}}, Code: version(),
-		Params: map[string]string{"imported": "bound on the user's word", "from": c.Folder},
+		Params: map[string]string{"imported": "bound on the user's word", "from": from},
 	}, filepath.Join(tmp, "adapter"))
 	if err != nil {
 		return err

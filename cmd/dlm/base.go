@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	"dlm"
-	"dlm/driver/hub"
 	"dlm/driver/native"
 )
 
@@ -50,7 +49,7 @@ func baseParams(p dlm.PulledModel, quantize string) map[string]string {
 
 // pull resolves a base reference to files on this machine.
 func (a *app) pull(ref string) (dlm.PulledModel, error) {
-	h, err := hub.New(hub.Options{Version: version(), Inspect: native.Inspect, Note: func(s string) { a.notef("%s", s) }})
+	h, err := a.hub()
 	if err != nil {
 		return dlm.PulledModel{}, err
 	}

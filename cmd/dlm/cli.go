@@ -9,7 +9,8 @@ type cli struct {
 
 	Init   initCmd   `cmd:"" help:"Begin a project: a commented dlm.yaml, from your own file or with an example."`
 	Doctor doctorCmd `cmd:"" help:"What this machine can run: kernels, threads, memory, and the project's plan."`
-	Pull   pullCmd   `cmd:"" help:"Get a base model: smollm2-135m-instruct, hf:owner/name, or a path."`
+	Pull   pullCmd   `cmd:"" help:"Get a base model: smollm2-135m-instruct, hf:owner/name, or a path; or an adapter: hf:owner/name."`
+	Push   pushCmd   `cmd:"" help:"Put an adapter on the Hub, with a model card made from its lineage."`
 
 	Run    runCmd    `cmd:"" help:"Bring the whole project up to date: check, train, evaluate, gate, promote."`
 	Data   dataCmd   `cmd:"" help:"Look at training data as the base model will see it."`
@@ -18,7 +19,7 @@ type cli struct {
 	Eval   evalCmd   `cmd:"" help:"Evaluate baselines and an adapter on the golden set."`
 	Gate   gateCmd   `cmd:"" help:"Is an adapter good enough? Exit code 0 pass, 3 fail, 4 inconclusive."`
 
-	Adapters adaptersCmd `cmd:"" help:"Adapters and their aliases: list, promote, rollback, diff, import."`
+	Adapters adaptersCmd `cmd:"" help:"Adapters and their aliases: list, promote, rollback, diff, import, card."`
 	Chat     chatCmd     `cmd:"" help:"Talk to a base or an adapter in the terminal."`
 	Runs     runsCmd     `cmd:"" help:"Runs: list, show, compare, stop, resume."`
 	Lineage  lineageCmd  `cmd:"" help:"What an artifact was made from."`

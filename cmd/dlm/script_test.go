@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"dlm/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -58,7 +60,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "rows": cmdRows, "project": cmdProject, "json": cmdJSON,
-			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "nofile": cmdNoFile,
+			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "fakehub": cmdFakeHub, "nofile": cmdNoFile,
 		},
 	})
 }
@@ -106,6 +108,27 @@ func cmdNoFile(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return err
 	}))
+}
+
+// cleanups lets what a script starts end with it.
+type cleanups struct{ ts *testscript.TestScript }
+
+func (c cleanups) Cleanup(f func()) { c.ts.Defer(f) }
+
+// cmdFakeHub starts a Hub of the script's own, on which ann may write to acme:
+// fakehub. HF_TOKEN is hers; the other tokens are hf_bob's and hf_read.
+func cmdFakeHub(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: fakehub")
+	}
+	f := testkit.NewFakeHub(cleanups{ts})
+	f.ChunkSize = 16 << 10
+	f.Users = map[string]testkit.FakeUser{
+		"hf_ann": {Name: "ann", Orgs: []string{"acme"}, Role: "write"}, "hf_bob": {Name: "bob", Role: "write"}, "hf_read": {Name: "ann", Orgs: []string{"acme"}, Role: "read"},
+	}
+	ts.Setenv("HF_ENDPOINT", f.URL)
+	ts.Setenv("HF_TOKEN", "hf_ann")
+	ts.Setenv("HF_HUB_OFFLINE", "")
 }
 
 // cmdWheel makes a Python package that holds one GGUF: wheel FILE CONTENT.

@@ -87,6 +87,11 @@ func (p *push) run(ctx context.Context) error {
 	if p.h.opt.Offline {
 		return fmt.Errorf("%w; unset it to push", errOffline)
 	}
+	if p.job.DryRun && p.h.opt.Token == "" {
+		p.h.note("there is no token, so the Hub was not asked what it holds")
+		p.states(nil)
+		return nil
+	}
 	if err := p.h.mayPush(ctx, p.r, p.job.CreatePR); err != nil {
 		return err
 	}

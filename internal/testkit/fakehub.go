@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 )
 
 // FakeHub speaks the part of the Hugging Face Hub's protocol that downloads and
@@ -88,7 +87,7 @@ type FakeCommit struct {
 }
 
 // NewFakeHub starts an empty Hub that ends with the test.
-func NewFakeHub(t testing.TB) *FakeHub {
+func NewFakeHub(t interface{ Cleanup(func()) }) *FakeHub {
 	f := &FakeHub{CDNTag: `"cdn-1"`, Serve: map[string][]byte{}, repos: map[string]*FakeRepo{}, blobs: map[string][]byte{}, uploads: map[string]*fakeUpload{}}
 	cdn := httptest.NewServer(http.HandlerFunc(f.other))
 	hub := httptest.NewServer(http.HandlerFunc(f.answer))

@@ -113,7 +113,7 @@ func (c Card) evaluation(b *strings.Builder) {
 	}
 	b.WriteString("\n" + c.howMeasured(arm) + "\n")
 	for _, n := range c.Report.Notes {
-		fmt.Fprintf(b, "\nNote: %s\n", line(n))
+		fmt.Fprintf(b, "\nNote: %s\n", line(which.ReplaceAllString(n, "")))
 	}
 }
 
@@ -277,7 +277,7 @@ func (c Card) lineage(b *strings.Builder) {
 		fmt.Fprintf(b, ", made on %s", c.Created.UTC().Format("2006-01-02"))
 	}
 	if c.Code != "" {
-		fmt.Fprintf(b, " by dlm %s", line(c.Code))
+		fmt.Fprintf(b, " by dlm (code %s)", line(c.Code))
 	}
 	fmt.Fprintf(b, ", seed %d. `%s` holds this page for machines.\n", c.Seed, LineageFile)
 }

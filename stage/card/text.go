@@ -33,6 +33,9 @@ func block(s string) string {
 	return fence + "\n" + strings.TrimSpace(s) + "\n" + fence
 }
 
+// which is the part of a note that names items; they are not published.
+var which = regexp.MustCompile(`\s*\([^()]*\)$`)
+
 var heading = regexp.MustCompile(`(?m)^#{1,4} `)
 
 // demote sets the headings of a text below those of the card.

@@ -67,25 +67,32 @@ func List(ctx context.Context, store dlm.Store) ([]Entry, error) {
 
 // armOf finds the adapter's arm in the newest report that has one.
 func armOf(ctx context.Context, store dlm.Store, adapter dlm.Digest) (dlm.Arm, string, error) {
+	r, arm, _, err := Report(ctx, store, adapter)
+	return arm, r.Primary, err
+}
+
+// Report returns the newest report on an adapter and the adapter's arm in it; ok
+// is false when there is none.
+func Report(ctx context.Context, store dlm.Store, adapter dlm.Digest) (r dlm.Report, arm dlm.Arm, ok bool, err error) {
 	reports, err := store.Artifacts(ctx, dlm.KindReport)
 	if err != nil {
-		return dlm.Arm{}, "", err
+		return r, arm, false, err
 	}
 	for _, a := range reports {
 		if !slices.ContainsFunc(a.Parents, func(p dlm.Parent) bool { return p.ID == adapter }) {
 			continue
 		}
-		var r dlm.Report
+		r = dlm.Report{}
 		if err := readJSON(ctx, store, a, ReportFile, &r); err != nil {
-			return dlm.Arm{}, "", err
+			return r, arm, false, err
 		}
 		for _, arm := range r.Arms {
 			if arm.Adapter == adapter {
-				return arm, r.Primary, nil
+				return r, arm, true, nil
 			}
 		}
 	}
-	return dlm.Arm{}, "", nil
+	return dlm.Report{}, dlm.Arm{}, false, nil
 }
 
 // Difference is one thing in which two adapters differ.
