@@ -149,7 +149,7 @@ func fusedPanel(s *scratch, t *panelTask) {
 		args.ahead, args.limit = uintptr(args.b)+aheadBytes, ^uintptr(0)
 		if i > 0 && t.ahead != nil { // the panel is in the cache now
 			t.ahead.fill(&s.queue, t.w.panel, uintptr(args.b))
-			args.ahead, args.limit, args.queue = s.queue[0].at, s.queue[0].end, unsafe.Pointer(&s.queue[1])
+			args.ahead, args.limit, args.queue = s.queue[0].at, s.queue[0].end, uintptr(unsafe.Pointer(&s.queue[1]))
 		}
 		if t.w.Format == FormatQ4Min {
 			args.sums = ptr(t.sums[r*blocks:])

@@ -55,7 +55,7 @@ func tallTile(s *scratch, t *panelTask, h, r, mr int, next span) {
 	args.ahead2, args.limit2 = uintptr(args.b), ^uintptr(0)
 	if t.ahead != nil {
 		t.ahead.fill(&s.queue, t.w.panel/2, args.ahead2)
-		args.ahead2, args.limit2, args.queue = s.queue[0].at, s.queue[0].end, unsafe.Pointer(&s.queue[1])
+		args.ahead2, args.limit2, args.queue = s.queue[0].at, s.queue[0].end, uintptr(unsafe.Pointer(&s.queue[1]))
 	}
 	if t.w.Format == FormatQ4Min {
 		args.sums = ptr(t.sums[r*blocks:])

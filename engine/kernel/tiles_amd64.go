@@ -23,8 +23,8 @@ type tileArgs struct {
 	limit  uintptr        // its end
 	ahead2 uintptr        // tall tiles: the same for a second stretch
 	limit2 uintptr
-	shift  [2]uint16      // tall tiles: by which words of codes are shifted for each vector
-	queue  unsafe.Pointer // spans that follow the (second) stretch; the last has no end
+	shift  [2]uint16 // tall tiles: by which words of codes are shifted for each vector
+	queue  uintptr   // the spans that follow the (second) stretch; the last has no end
 }
 
 // tileSet is a family of tiles for one way to multiply.

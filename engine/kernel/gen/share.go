@@ -24,11 +24,24 @@ func shareTile(a *asm, mr int) {
 	a.begin(shareName(mr), "tileArgs", false)
 	a.f("MOVQ %d(AX), BX", argB)
 	a.f("MOVQ %d(AX), R15", argLDC)
+	// What moves from panel to panel stays in registers: a pointer in the arguments
+	// that has passed the end of c would be found there by the garbage collector.
+	a.f("MOVQ %d(AX), R12", argC)
+	a.f("MOVQ %d(AX), DX", argLoops)
+	eachC := func(emit func(r int)) {
+		a.f("MOVQ R12, DI")
+		for r := range mr {
+			emit(r)
+			if r < mr-1 {
+				a.f("ADDQ R15, DI")
+			}
+		}
+	}
 	panel, loop := a.newLabel("panel"), a.newLabel("loop")
 	a.label(panel)
 	loadA(a, mr)
 	a.f("MOVQ %d(AX), CX", argK)
-	fl.eachC(a, mr, func(r int) {
+	eachC(func(r int) {
 		for v := range nv {
 			a.f("VMOVUPS %d(DI), Z%d", v*64, r*nv+v)
 		}
@@ -40,13 +53,13 @@ func shareTile(a *asm, mr int) {
 	advanceA(a, mr, 4)
 	a.f("DECQ CX")
 	a.f("JNZ %s", loop)
-	fl.eachC(a, mr, func(r int) {
+	eachC(func(r int) {
 		for v := range nv {
 			a.f("VMOVUPS Z%d, %d(DI)", r*nv+v, v*64)
 		}
 	})
-	a.f("ADDQ $256, %d(AX)", argC)
-	a.f("DECQ %d(AX)", argLoops)
+	a.f("ADDQ $256, R12")
+	a.f("DECQ DX")
 	a.f("JNZ %s", panel)
 	a.end()
 }
