@@ -35,6 +35,7 @@ type Job struct {
 	inputs []dlm.Parent
 	store  dlm.Store
 	wrote  time.Time
+	made   map[string]string // of Record
 }
 
 // Run returns what is recorded of the job.
@@ -75,8 +76,19 @@ func (j *Job) Put(ctx context.Context, kind dlm.Kind, name string, seed uint64, 
 	if params == nil {
 		params = map[string]string{}
 	}
+	maps.Copy(params, j.made)
 	params["stage"] = j.node.Name
 	return j.store.Put(ctx, dlm.Artifact{Kind: kind, Name: name, Seed: seed, Code: j.node.Code, Params: params, Parents: j.inputs}, path)
+}
+
+// Record adds to what later outputs keep of how they were made: what is known
+// only once it has happened, such as the versions of libraries. It is no setting
+// of the stage.
+func (j *Job) Record(made map[string]string) {
+	if j.made == nil {
+		j.made = map[string]string{}
+	}
+	maps.Copy(j.made, made)
 }
 
 // Metric records the last value of a metric. It reaches the store within a

@@ -18,10 +18,12 @@ type Project struct {
 	Name     string     `yaml:"project" json:"project"`
 	Base     string     `yaml:"base" json:"base"`         // smollm2-135m-instruct, hf:owner/name[@revision], or a path
 	Quantize string     `yaml:"quantize" json:"quantize"` // nf4: a base of 16 or 32 bits is quantised as it is loaded; empty or none: as it is
+	Trainer  string     `yaml:"trainer" json:"trainer"`   // native, or trl: TRL and PEFT in a Python environment of their own
 	System   string     `yaml:"system" json:"system"`     // system message for rows and items that have none
 	Data     DataSpec   `yaml:"data" json:"data"`
 	Golden   GoldenSpec `yaml:"golden" json:"golden"`
 	Train    TrainSpec  `yaml:"train" json:"train"`
+	TRL      TRLSpec    `yaml:"trl" json:"trl"`
 	Eval     EvalSpec   `yaml:"eval" json:"eval"`
 	Gate     GateSpec   `yaml:"gate" json:"gate"`
 	Promote  Promotion  `yaml:"promote" json:"promote"`
@@ -80,6 +82,15 @@ type TrainSpec struct {
 	EarlyStopping EarlySpec `yaml:"early_stopping" json:"early_stopping,omitzero"`
 	Precision     string    `yaml:"precision" json:"precision"`
 	Samples       int       `yaml:"samples" json:"samples"` // held-out prompts answered again as it learns
+}
+
+// TrainerTRL is the trainer of driver/trl.
+const TrainerTRL = "trl"
+
+// TRLSpec is how and where trainer: trl runs.
+type TRLSpec struct {
+	Python  string `yaml:"python" json:"python"`   // interpreter of an environment that is there already; empty: DLM_TRL_PYTHON, else what dlm trainer install trl made
+	Unsloth bool   `yaml:"unsloth" json:"unsloth"` // Unsloth's kernels, on a GPU
 }
 
 // EarlySpec ends training when the held-out loss no longer falls; see
@@ -215,7 +226,8 @@ var modules = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_
 // defaults is what a field holds when dlm.yaml does not name it.
 func defaults() Project {
 	return Project{
-		Data: DataSpec{HeldOut: Held{Part: 0.05}, MaxLen: 1024},
+		Trainer: "native",
+		Data:    DataSpec{HeldOut: Held{Part: 0.05}, MaxLen: 1024},
 		Train: TrainSpec{Method: "sft", Rank: 16, Alpha: 32, TargetModules: append([]string(nil), modules...), Epochs: 1, BatchSize: 16,
 			Packing: true, SharePrefix: true, Checkpointing: "auto", LR: 1e-3, Schedule: "cosine", Warmup: 10, ClipNorm: 1, Seed: 1, Shuffle: true, SaveEvery: 50, KeepBest: true, Precision: "bf16", Samples: 3},
 		Eval: EvalSpec{Arms: []ArmSpec{{Kind: "zero-shot"}, {Kind: "few-shot", Shots: 4}, {Kind: "nearest-copy"}}, MaxTokens: 256},

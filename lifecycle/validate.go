@@ -72,6 +72,8 @@ func (p *Project) validateTrain(v *validator) {
 	if p.Quantize != "" {
 		v.oneOf("quantize", p.Quantize, "none", "nf4")
 	}
+	v.oneOf("trainer", p.Trainer, "native", TrainerTRL)
+	v.check(p.Trainer == TrainerTRL || !p.TRL.Unsloth, "trl.unsloth", "is true, and the trainer is "+p.Trainer, "trainer: trl with it", "")
 	v.oneOf("train.precision", t.Precision, "bf16", "f32")
 	atLeast("rank", t.Rank, 1)
 	v.check(t.Rank <= 1024, "train.rank", fmt.Sprintf("is %d", t.Rank), "1 to 1024", "")

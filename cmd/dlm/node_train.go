@@ -28,7 +28,7 @@ func (l *pipeline) checkNode() lifecycle.Node {
 		Name: "check", Code: stageCode, Inputs: inputs,
 		Params: map[string]string{"max_len": fmt.Sprint(l.p.Data.MaxLen), "truncate": fmt.Sprint(l.p.Data.Truncate)},
 		Do: func(ctx context.Context, _ *lifecycle.Job) ([]dlm.Artifact, error) {
-			n, err := l.native()
+			n, err := l.codec()
 			if err != nil {
 				return nil, err
 			}
@@ -60,14 +60,23 @@ func (l *pipeline) trainNode() lifecycle.Node {
 	for _, cut := range []string{"packing", "micro_batch", "checkpointing"} {
 		delete(ps, cut) // how a step is cut changes no bit: a run goes on when memory calls for another way
 	}
+	if l.trainsAfar() { // its adapters are not the native engine's to the last bit
+		ps["trainer"] = l.p.Trainer
+		if l.p.TRL.Unsloth {
+			ps["unsloth"] = "true"
+		}
+	}
 	ps["max_len"], ps["truncate"] = fmt.Sprint(l.p.Data.MaxLen), fmt.Sprint(l.p.Data.Truncate)
 	return lifecycle.Node{
 		Name: "train", Code: stageCode, Inputs: inputs, Params: ps,
 		Do: l.train,
 		Estimate: func(ctx context.Context, _ []dlm.Parent) (lifecycle.Estimate, error) {
 			plan, err := l.plan(ctx)
-			return lifecycle.Estimate{Seconds: plan.Seconds, PeakBytes: plan.PeakBytes,
-				Note: fmt.Sprintf("%d steps at %.0f tokens/s", plan.Steps, plan.TokensPerSec)}, err
+			note := fmt.Sprintf("%d steps at %.0f tokens/s", plan.Steps, plan.TokensPerSec)
+			if plan.TokensPerSec == 0 {
+				note = fmt.Sprintf("%d steps; speed not known before it runs", plan.Steps)
+			}
+			return lifecycle.Estimate{Seconds: plan.Seconds, PeakBytes: plan.PeakBytes, Note: note}, err
 		},
 	}
 }
@@ -91,15 +100,15 @@ func (l *pipeline) trainJob(dir string, contextLen int) dlm.TrainJob {
 }
 
 func (l *pipeline) plan(ctx context.Context) (dlm.TrainPlan, error) {
-	n, err := l.native()
+	t, codec, err := l.trainerAndCodec()
 	if err != nil {
 		return dlm.TrainPlan{}, err
 	}
-	return n.Plan(ctx, l.trainJob("", n.Config().MaxSeq))
+	return t.Plan(ctx, l.trainJob("", codec.Context()))
 }
 
 func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact, error) {
-	n, err := l.native()
+	t, codec, err := l.trainerAndCodec()
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +116,14 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 	if err != nil {
 		return nil, err
 	}
-	job := l.trainJob(j.Dir, n.Config().MaxSeq)
-	plan, err := n.Plan(ctx, job)
+	job := l.trainJob(j.Dir, codec.Context())
+	plan, err := t.Plan(ctx, job)
 	if err != nil {
 		return nil, err
 	}
 	l.a.printPlan(plan)
 	log := newTrainLog(l.a, job)
-	r, err := n.Train(ctx, job, func(e dlm.TrainEvent) {
+	r, err := t.Train(ctx, job, func(e dlm.TrainEvent) {
 		log.event(e)
 		recordMetrics(ctx, j, e)
 	})
@@ -122,6 +131,7 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 	if err != nil {
 		return nil, err
 	}
+	j.Record(r.Made)
 	art, err := j.Put(ctx, dlm.KindAdapter, name, l.p.Train.Seed, r.Dir)
 	if err != nil {
 		return nil, err

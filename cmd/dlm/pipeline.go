@@ -23,6 +23,7 @@ type pipeline struct {
 
 	pulled dlm.PulledModel
 	engine *native.Native // opened when a stage first needs it
+	text   *native.Text   // the base without weights, for other trainers
 
 	rows, heldRows []dlm.Row
 	items          []dlm.Item

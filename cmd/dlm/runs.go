@@ -180,6 +180,10 @@ func settingsOf(r dlm.Run) []string {
 			continue
 		case k == "max_len" || k == "truncate":
 			set = append(set, "data."+k+"="+v)
+		case k == "trainer":
+			set = append(set, "trainer="+v)
+		case k == "unsloth":
+			set = append(set, "trl.unsloth="+v)
 		case k == "precision":
 			set = append(set, "train.precision="+v)
 		default:

@@ -98,7 +98,11 @@ func oneLine(s string, width int) string {
 
 // printPlan shows what training will cost before it starts.
 func (a *app) printPlan(p dlm.TrainPlan) {
-	a.printf("kernels %s, %d threads\n", p.Kernels, p.Threads)
+	if p.Device != "" {
+		a.printf("on %s%s\n", p.Device, ofBytes(p.DeviceBytes))
+	} else {
+		a.printf("kernels %s, %d threads\n", p.Kernels, p.Threads)
+	}
 	a.printf("%d examples, %d tokens in all, %d of them in the loss; %d steps, passes of up to %d tokens; %d parameters trained\n",
 		p.Examples, p.Tokens, p.LossTokens, p.Steps, p.MicroTokens, p.Parameters)
 	a.printf("%d tokens computed", p.Computed)
@@ -125,6 +129,13 @@ func (a *app) printPlan(p dlm.TrainPlan) {
 	for _, w := range p.Warnings {
 		a.printf("warning: %s\n", w)
 	}
+}
+
+func ofBytes(n int64) string {
+	if n <= 0 {
+		return ""
+	}
+	return ", " + byteSize(n) + " of memory"
 }
 
 func (a *app) printTrained(r dlm.TrainResult, art dlm.Artifact) {

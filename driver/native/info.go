@@ -42,3 +42,6 @@ func (n *Native) WeightBytes() int64 { return n.m.Bytes() }
 
 // HasTemplate reports whether the base has a chat template.
 func (t *Text) HasTemplate() bool { return t.tmpl != nil }
+
+// PadID is the token that pads a batch, -1 when the base has none.
+func (t *Text) PadID() int32 { return t.tok.Pad() }

@@ -98,13 +98,8 @@ func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 	if r.Precision != "" && r.Precision != n.Precision() {
 		return j, fmt.Errorf("the recipe asks for precision %s, but the base is loaded in %s", r.Precision, n.Precision())
 	}
-	modules, err := lora.ParseModules(r.TargetModules)
+	lc, err := n.loraConfig(r)
 	if err != nil {
-		return j, err
-	}
-	lc := lora.Config{Rank: r.Rank, Alpha: r.Alpha, Dropout: r.Dropout, RSLoRA: r.RSLoRA, Modules: modules,
-		RankPattern: patterns(r.RankPattern), AlphaPattern: patterns(r.AlphaPattern)}
-	if err := lc.ValidateFor(n.m); err != nil {
 		return j, err
 	}
 	if j.data, err = n.examples("training", in.Rows, r); err != nil {
@@ -127,6 +122,35 @@ func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 		err = n.sampling(&j, in.Samples)
 	}
 	return j, err
+}
+
+// NewAdapter writes the adapter that training by this recipe starts from as a PEFT
+// folder: the same numbers for whichever trainer goes on from them.
+func (n *Native) NewAdapter(r dlm.Recipe, dir string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	lc, err := n.loraConfig(r)
+	if err != nil {
+		return err
+	}
+	return n.save(lora.New(n.m, lc, r.Seed), dir)
+}
+
+// Order is the order in which Train sees its rows: which of n each step gets, as
+// indices, valid until the next call.
+func Order(n, batch int, seed uint64, shuffle bool) func(step int) []int {
+	return train.Order(n, batch, seed, shuffle)
+}
+
+// loraConfig is the adapter's part of a recipe, checked against the base.
+func (n *Native) loraConfig(r dlm.Recipe) (lora.Config, error) {
+	modules, err := lora.ParseModules(r.TargetModules)
+	if err != nil {
+		return lora.Config{}, err
+	}
+	c := lora.Config{Rank: r.Rank, Alpha: r.Alpha, Dropout: r.Dropout, RSLoRA: r.RSLoRA, Modules: modules,
+		RankPattern: patterns(r.RankPattern), AlphaPattern: patterns(r.AlphaPattern)}
+	return c, c.ValidateFor(n.m)
 }
 
 func patterns(list []dlm.Pattern) []lora.Pattern {

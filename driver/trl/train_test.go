@@ -37,6 +37,13 @@ func (words) Encode(r dlm.Row, _ int) (dlm.Encoded, error) {
 func (words) Render([]dlm.Message, bool) (string, error) { return "", nil }
 func (words) Tokenize(string, bool) []dlm.Token          { return nil }
 func (words) Piece(int32) string                         { return "" }
+func (words) Prompt(msgs []dlm.Message, _ string) ([]int32, error) {
+	return []int32{1, int32(len(msgs))}, nil
+}
+func (words) Completed([]dlm.Message, string, string, bool) ([]int32, int, error) { return nil, 0, nil }
+func (words) Spell([]string) dlm.TextStream                                       { return nil }
+func (words) StopIDs() []int32                                                    { return []int32{';'} }
+func (words) Context() int                                                        { return 100 }
 
 // inOrder is an order without shuffling.
 func inOrder(n, batch int, _ uint64, _ bool) func(int) []int {
@@ -56,8 +63,7 @@ func trainer(t *testing.T, how string, change ...func(*Options)) *TRL {
 	t.Setenv(fakeVar, how)
 	o := Options{
 		Encoder: words{}, Order: inOrder, Place: NewLocal(), Python: os.Args[0], Pad: -1, PollEvery: 5 * time.Millisecond,
-		Prompt: func(msgs []dlm.Message) ([]int32, error) { return []int32{1, int32(len(msgs))}, nil },
-		Base:   func(context.Context) (string, error) { return "/base", nil },
+		Base: func(context.Context) (string, error) { return "testdata/base", nil }, Device: Device{Name: "cpu", Bytes: 8 << 30},
 		Bind: func(dir, out string) error {
 			raw, err := os.ReadFile(filepath.Join(dir, "adapter_model.safetensors"))
 			if err != nil {
@@ -164,7 +170,7 @@ func TestBundle(t *testing.T) {
 			return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte(fmt.Sprint(r.Rank)), 0o644),
 				os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), []byte("A"), 0o644))
 		}
-		o.StopIDs, o.Pad, o.Quantize = []int32{';'}, 7, "nf4"
+		o.Pad, o.Quantize = 7, "nf4"
 	})
 	j := job(t)
 	if _, err := tr.Train(t.Context(), j, nil); err != nil {
@@ -185,9 +191,32 @@ func TestBundle(t *testing.T) {
 	if err != nil || json.Unmarshal(raw, &got) != nil {
 		t.Fatal(err)
 	}
-	if got.Base != "/base" || got.Steps != 8 || got.Init != InitDir || got.Quantize != "nf4" || got.EndOfTurn != ';' || got.Pad != 7 || len(got.Check) != 8 ||
+	if !filepath.IsAbs(got.Base) || got.Steps != 8 || got.Init != InitDir || got.Quantize != "nf4" || got.EndOfTurn != ';' || got.Pad != 7 || len(got.Check) != 8 ||
 		got.Check[1].Messages[1].Content != "1" || got.Recipe.Method != "sft" || len(got.Recipe.TargetModules) != 7 {
 		t.Errorf("job %+v", got)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	tr, j := trainer(t, "plain"), job(t)
+	p, err := tr.Plan(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Rows of four tokens, two of them in the loss; rank 4 on seven projections of two layers.
+	if p.Examples != 8 || p.Steps != 8 || p.Tokens != 64 || p.LossTokens != 32 || p.MicroTokens != 8 || p.Layers != 2 || p.Parameters != 2*4*(2*128+2*96+3*192) {
+		t.Errorf("plan %+v", p)
+	}
+	if p.PeakBytes <= 0 || p.Bytes["weights"] <= 0 || !strings.Contains(p.Device, "cpu") || p.DeviceBytes != 8<<30 {
+		t.Errorf("plan %+v", p)
+	}
+	small := trainer(t, "plain", func(o *Options) { o.Device.Bytes = 1 << 20 })
+	var none *NoFit
+	if _, err := small.Plan(t.Context(), j); !errors.As(err, &none) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := small.Train(t.Context(), j, nil); !errors.As(err, &none) {
+		t.Errorf("error %v", err)
 	}
 }
 

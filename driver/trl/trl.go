@@ -15,13 +15,12 @@ var program []byte
 // Options connect the trainer with the rest of dlm. All functions but Init are
 // needed.
 type Options struct {
-	Encoder dlm.Encoder
+	// Encoder is the only source of ids, masks and prompts.
+	Encoder dlm.Codec
 	// Order returns the rows of each step as indices, for n rows in batches: the
 	// native engine's own, so that both trainers see the same rows in the same
 	// steps. A step's slice is valid until the next call.
 	Order func(n, batch int, seed uint64, shuffle bool) func(step int) []int
-	// Prompt returns the ids that serving would feed for a conversation.
-	Prompt func(msgs []dlm.Message) ([]int32, error)
 	// Base returns the base's folder in Hugging Face's layout.
 	Base func(ctx context.Context) (string, error)
 	// BaseDigest names the base's weights.
@@ -36,9 +35,9 @@ type Options struct {
 	Python   string // interpreter where the program runs
 	Quantize string // "", "none" or "nf4": bitsandbytes' NF4 with double quantisation
 	Unsloth  bool
-	Threads  int     // of the program on a CPU; 0 = as torch chooses
-	StopIDs  []int32 // tokens that end a completion
-	Pad      int32   // token for padding, -1: none
+	Device   Device // what the program will find there, as far as it is known
+	Threads  int    // of the program on a CPU; 0 = as torch chooses
+	Pad      int32  // token for padding, -1: none
 
 	PollEvery time.Duration // how often events are looked for; 0 = 200 ms
 	StopWait  time.Duration // how long a program that was asked to stop may take; 0 = 10 min
@@ -50,8 +49,8 @@ type TRL struct{ o Options }
 // New checks the options.
 func New(o Options) (*TRL, error) {
 	switch {
-	case o.Encoder == nil, o.Order == nil, o.Base == nil, o.Bind == nil, o.Prompt == nil, o.Place == nil:
-		return nil, fmt.Errorf("trl: Encoder, Order, Prompt, Base, Bind and Place must be given")
+	case o.Encoder == nil, o.Order == nil, o.Base == nil, o.Bind == nil, o.Place == nil:
+		return nil, fmt.Errorf("trl: Encoder, Order, Base, Bind and Place must be given")
 	case o.Python == "":
 		return nil, fmt.Errorf("trl: no Python is given")
 	}

@@ -46,7 +46,7 @@ func (t *TRL) prepare(in dlm.TrainJob) (p prepared, err error) {
 		return p, err
 	}
 	for i, msgs := range in.Samples {
-		ids, err := t.o.Prompt(msgs)
+		ids, err := t.o.Encoder.Prompt(msgs, "")
 		if err != nil {
 			return p, fmt.Errorf("sample prompt %d: %w", i+1, err)
 		}
@@ -56,7 +56,7 @@ func (t *TRL) prepare(in dlm.TrainJob) (p prepared, err error) {
 		Format: jobFormat, Method: r.Method, BaseDigest: t.o.BaseDigest, Recipe: r, Steps: steps(r, len(in.Rows)),
 		Quantize: orNone(t.o.Quantize), Precision: r.Precision, Unsloth: t.o.Unsloth,
 		Rows: RowsFile, Held: HeldFile, Order: OrderFile, Samples: SamplesFile,
-		EndOfTurn: p.rows.endOfTurn, StopIDs: t.o.StopIDs, Pad: t.o.Pad,
+		EndOfTurn: p.rows.endOfTurn, StopIDs: t.o.Encoder.StopIDs(), Pad: t.o.Pad,
 	}
 	if t.o.Init != nil {
 		p.job.Init = InitDir
@@ -85,6 +85,12 @@ func (t *TRL) bundle(ctx context.Context, p prepared, r dlm.Recipe, dir string) 
 	}
 	if p.job.Base, err = t.o.Base(ctx); err != nil {
 		return Bundle{}, fmt.Errorf("the base as a Hugging Face folder: %w", err)
+	}
+	if p.job.Base, err = filepath.Abs(p.job.Base); err != nil { // the program works elsewhere
+		return Bundle{}, err
+	}
+	if p.job, err = t.choose(p); err != nil {
+		return Bundle{}, err
 	}
 	b := Bundle{Dir: filepath.Join(abs, BundleDir), Job: p.job, Start: t.start(), Env: t.env()}
 	tmp := b.Dir + ".tmp"

@@ -70,3 +70,10 @@ func mix(z uint64) uint64 {
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
 }
+
+// Order is the order in which a run sees its examples: which of n each step gets,
+// as indices, in batches of so many. It is for who trains the same steps by other
+// means. The slice is valid until the next call.
+func Order(n, batch int, seed uint64, shuffle bool) func(step int) []int {
+	return newOrder(n, Config{BatchSize: batch, Seed: seed, Shuffle: shuffle}).step
+}
