@@ -49,7 +49,7 @@ func newFarAway(t *testing.T) *farAway {
 	if err := os.WriteFile(filepath.Join(f.bin, "ssh"), []byte(fakeSSH), 0o755); err != nil { //nolint:gosec // a command
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"config.json": "{}", "model.safetensors": strings.Repeat("weights ", 1<<20)} {
+	for name, text := range map[string]string{"config.json": tinyConfig, "model.safetensors": strings.Repeat("weights ", 1<<20)} {
 		if err := os.WriteFile(filepath.Join(f.base, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -373,3 +373,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// tinyConfig is a base's config.json, as far as plans read it.
+const tinyConfig = `{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+ "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 300, "tie_word_embeddings": true}`
