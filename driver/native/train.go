@@ -133,7 +133,7 @@ func (n *Native) NewAdapter(r dlm.Recipe, dir string) error {
 	if err != nil {
 		return err
 	}
-	return n.save(lora.New(n.m, lc, r.Seed), dir)
+	return lora.New(n.m, lc, r.Seed).Save(dir, n.id)
 }
 
 // Order is the order in which Train sees its rows: which of n each step gets, as
