@@ -91,6 +91,17 @@ const TrainerTRL = "trl"
 type TRLSpec struct {
 	Python  string `yaml:"python" json:"python"`   // interpreter of an environment that is there already; empty: DLM_TRL_PYTHON, else what dlm trainer install trl made
 	Unsloth bool   `yaml:"unsloth" json:"unsloth"` // Unsloth's kernels, on a GPU
+
+	Where     string `yaml:"where" json:"where"`           // local, ssh, or ray; empty: local
+	Host      string `yaml:"host" json:"host"`             // ssh: host, user@host, or a name of the ssh configuration
+	Port      int    `yaml:"port" json:"port"`             // ssh: 0 = ssh's own
+	Identity  string `yaml:"identity" json:"identity"`     // ssh: file of a private key; empty: ssh's own
+	SSHConfig string `yaml:"ssh_config" json:"ssh_config"` // ssh: a configuration instead of the user's
+	Address   string `yaml:"address" json:"address"`       // ray: of the dashboard, http://head:8265
+	Dir       string `yaml:"dir" json:"dir"`               // ssh: folder there for bases and jobs; ray: folder that both sides see at one path
+	GPUs      int    `yaml:"gpus" json:"gpus"`             // ray: asked for; -1: one for each process
+	Processes int    `yaml:"processes" json:"processes"`   // that train together, each on a GPU of its own; 0 or 1: one
+	Launcher  string `yaml:"launcher" json:"launcher"`     // that starts them: torchrun (also when empty) or accelerate
 }
 
 // EarlySpec ends training when the held-out loss no longer falls; see
@@ -227,6 +238,7 @@ var modules = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_
 func defaults() Project {
 	return Project{
 		Trainer: "native",
+		TRL:     TRLSpec{GPUs: -1},
 		Data:    DataSpec{HeldOut: Held{Part: 0.05}, MaxLen: 1024},
 		Train: TrainSpec{Method: "sft", Rank: 16, Alpha: 32, TargetModules: append([]string(nil), modules...), Epochs: 1, BatchSize: 16,
 			Packing: true, SharePrefix: true, Checkpointing: "auto", LR: 1e-3, Schedule: "cosine", Warmup: 10, ClipNorm: 1, Seed: 1, Shuffle: true, SaveEvery: 50, KeepBest: true, Precision: "bf16", Samples: 3},

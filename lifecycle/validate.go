@@ -20,6 +20,7 @@ func (p *Project) validate(d *decoder) error {
 	v := &validator{d: d}
 	v.check(strings.TrimSpace(p.Base) != "", "base", "is missing", "a base model: smollm2-135m-instruct, hf:owner/name, or a path", "dlm pull smollm2-135m-instruct fetches the smallest")
 	p.validateData(v)
+	p.TRL.validate(v)
 	p.validateTrain(v)
 	p.validateEval(v)
 	v.check(p.Gate.Level > 0.5 && p.Gate.Level < 1, "gate.level", fmt.Sprintf("is %v", p.Gate.Level), "a level between 0.5 and 1, such as 0.95", "")

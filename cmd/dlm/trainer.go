@@ -41,13 +41,8 @@ func (l *pipeline) trainer() (dlm.Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	python, err := trainerPython(l.p)
-	if err != nil {
-		return nil, err
-	}
 	o := trl.Options{
-		Encoder: codec, Order: native.Order, Place: trl.NewLocal(), Python: python.Path,
-		Quantize: l.p.Quantize, Unsloth: l.p.TRL.Unsloth, Threads: l.a.flags.Threads,
+		Encoder: codec, Order: native.Order, Quantize: l.p.Quantize, Unsloth: l.p.TRL.Unsloth,
 		Base: l.hfBase, BaseDigest: l.base.ID, Pad: -1,
 		Bind: func(dir, out string) error {
 			n, err := l.native()
@@ -60,11 +55,9 @@ func (l *pipeline) trainer() (dlm.Trainer, error) {
 	if p, ok := codec.(interface{ PadID() int32 }); ok {
 		o.Pad = p.PadID()
 	}
-	m, err := native.Inspection(l.a.flags.Threads)
-	if err != nil {
+	if err := l.trlPlace(&o); err != nil {
 		return nil, err
 	}
-	o.Device = trl.LocalDevice(l.a.ctx, m.MemoryTotal)
 	if !l.p.TRL.Unsloth { // it makes its own adapter
 		o.Init = l.firstAdapter
 	}

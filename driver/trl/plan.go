@@ -54,7 +54,7 @@ func (t *TRL) plan(p prepared, base string) (dlm.TrainPlan, error) {
 
 // memory is what the job takes with the recipe as it stands.
 func (t *TRL) memory(p prepared, s Shape) Memory {
-	return Memory{Shape: s, Recipe: p.job.Recipe, Quantize: p.job.Quantize, Tokens: p.longest(), Device: t.o.Device}
+	return Memory{Shape: s, Recipe: p.job.Recipe, Quantize: p.job.Quantize, Tokens: p.longest(), Device: t.o.Device, Processes: t.o.Processes}
 }
 
 // choose settles what the recipe leaves open, so that the job fits its device: the

@@ -62,6 +62,9 @@ func (f *farAway) note(text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.notes += text + "\n"
+	if strings.Contains(text, "is lost") {
+		time.AfterFunc(400*time.Millisecond, func() { os.Remove(filepath.Join(f.bin, "down")) })
+	}
 }
 
 func (f *farAway) said() string {
@@ -72,7 +75,7 @@ func (f *farAway) said() string {
 
 func (f *farAway) place() *SSH {
 	f.t.Helper()
-	s, err := NewSSH(SSHOptions{Host: "user@box", Dir: f.dir, Note: f.note, Patience: 20 * time.Second, noRsync: true})
+	s, err := NewSSH(SSHOptions{Host: "user@box", Dir: f.dir, Note: f.note, Patience: 10 * time.Minute, noRsync: true})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -182,15 +185,13 @@ func TestSSHLost(t *testing.T) {
 		if e.Kind != "step" {
 			return
 		}
-		down := filepath.Join(f.bin, "down")
 		switch e.Step {
 		case 3:
 			f.cut()
 		case 10:
-			if err := os.WriteFile(down, nil, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(f.bin, "down"), nil, 0o644); err != nil {
 				t.Error(err)
 			}
-			time.AfterFunc(400*time.Millisecond, func() { os.Remove(down) })
 			f.cut()
 		}
 	})

@@ -10,7 +10,13 @@ var environment = []string{
 
 // start is the command that starts the program in a bundle's folder, but for the
 // folder itself.
-func (t *TRL) start() []string { return []string{t.o.Python, "-u", ProgramFile} }
+func (t *TRL) start() []string {
+	cmd, err := launch(t.o.Python, t.o.Launcher, t.o.Processes, t.o.Device.cuda())
+	if err != nil {
+		panic(err) // New has checked it
+	}
+	return append(cmd, ProgramFile)
+}
 
 // env is what a place adds to the program's environment.
 func (t *TRL) env() []string {

@@ -39,6 +39,9 @@ type Options struct {
 	Threads  int    // of the program on a CPU; 0 = as torch chooses
 	Pad      int32  // token for padding, -1: none
 
+	Processes int    // that train together on the place's machine, each on a GPU of its own; 0 or 1: one
+	Launcher  string // that starts them: "torchrun" (also when empty) or "accelerate"
+
 	PollEvery time.Duration // how often events are looked for; 0 = 200 ms
 	StopWait  time.Duration // how long a program that was asked to stop may take; 0 = 10 min
 }
@@ -53,6 +56,9 @@ func New(o Options) (*TRL, error) {
 		return nil, fmt.Errorf("trl: Encoder, Order, Base, Bind and Place must be given")
 	case o.Python == "":
 		return nil, fmt.Errorf("trl: no Python is given")
+	}
+	if _, err := launch(o.Python, o.Launcher, o.Processes, true); err != nil {
+		return nil, err
 	}
 	if o.PollEvery <= 0 {
 		o.PollEvery = 200 * time.Millisecond

@@ -20,12 +20,12 @@ func (d Device) cuda() bool { return d.Name != "cpu" }
 // Memory is what decides how much memory training takes: on each GPU, where
 // there are several, for each holds the whole base.
 type Memory struct {
-	Shape    Shape
-	Recipe   dlm.Recipe // MicroBatch and Checkpointing as they are to be; see Choose
-	Quantize string     // "nf4", or "none"
-	Tokens   int        // the longest example; a micro batch is padded to its longest
-	Device   Device
-	Several  bool // processes that exchange gradients
+	Shape     Shape
+	Recipe    dlm.Recipe // MicroBatch and Checkpointing as they are to be; see Choose
+	Quantize  string     // "nf4", or "none"
+	Tokens    int        // the longest example; a micro batch is padded to its longest
+	Device    Device
+	Processes int // that share a step's rows, each on a GPU of its own; 0 or 1: one
 }
 
 // Use is a kind of memory, as dlm.TrainPlan.Bytes names it.
@@ -62,7 +62,7 @@ func (m Memory) Bytes() map[string]int64 {
 	if m.Recipe.Precision != "f32" {
 		b[useAdapter] += n * 2
 	}
-	if m.Several {
+	if m.Processes > 1 {
 		b[useAdapter] += n * 4
 	}
 	b[useOptimiser] = n * 8 // AdamW: two moments in f32

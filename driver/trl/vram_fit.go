@@ -80,8 +80,11 @@ func (m Memory) choices() []Memory {
 	micros := []int{m.Recipe.MicroBatch}
 	if m.Recipe.MicroBatch == 0 {
 		micros = micros[:0]
-		for n := min(usualMicro, max(1, m.Recipe.BatchSize)); n >= 1; n-- {
-			if m.Recipe.BatchSize%n == 0 {
+		// Of each process's share of a step, every pass but perhaps the last is full.
+		processes := max(1, m.Processes)
+		share := (m.Recipe.BatchSize + processes - 1) / processes
+		for n := min(usualMicro, max(1, share)); n >= 1; n-- {
+			if share%n == 0 {
 				micros = append(micros, n)
 			}
 		}

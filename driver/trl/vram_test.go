@@ -181,7 +181,7 @@ func TestPeakGrows(t *testing.T) {
 		"rows": func(m *Memory) { m.Recipe.MicroBatch *= 2 }, "no checkpointing": func(m *Memory) { m.Recipe.Checkpointing = "off" },
 		"f32": func(m *Memory) { m.Recipe.Precision = "f32" }, "16 bits": func(m *Memory) { m.Quantize = "none" },
 		"dropout": func(m *Memory) { m.Recipe.Dropout = 0.1 }, "dpo": func(m *Memory) { m.Recipe.Method = "dpo" },
-		"orpo": func(m *Memory) { m.Recipe.Method = "orpo" }, "several": func(m *Memory) { m.Several = true },
+		"orpo": func(m *Memory) { m.Recipe.Method = "orpo" }, "several": func(m *Memory) { m.Processes = 2 },
 		"grpo": func(m *Memory) {
 			m.Recipe.Method, m.Recipe.Group, m.Recipe.Rollouts.MaxTokens = "grpo", 8, 256
 		},
