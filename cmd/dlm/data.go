@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"dlm"
 	"dlm/lifecycle"
 	"dlm/stage/curate"
@@ -88,6 +86,9 @@ func (c *dataCheckCmd) read(a *app) ([]dlm.Row, []dlm.Item, curate.CheckOptions,
 		}
 		o.Truncate = o.Truncate || p.Data.Truncate
 		if c.File == "" {
+			o.Method = p.Train.Method
+		}
+		if c.File == "" {
 			files = nil
 			for _, f := range p.Data.Train {
 				files = append(files, a.rel(p.Path(f)))
@@ -119,11 +120,7 @@ func (a *app) previewRows(enc dlm.Encoder, rows []dlm.Row, n, maxLen int) error 
 	}
 	style := curate.Style{Colour: a.color()}
 	for _, row := range rows[:min(n, len(rows))] {
-		e, err := enc.Encode(row, maxLen)
-		if err != nil {
-			return fmt.Errorf("%s:%d: %w", row.File, row.Line, err)
-		}
-		if err := curate.Preview(a.stdout, enc, row, e, style); err != nil {
+		if err := curate.PreviewRow(a.stdout, enc, row, maxLen, style); err != nil {
 			return err
 		}
 	}

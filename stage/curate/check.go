@@ -21,16 +21,21 @@ const (
 
 // The kinds of findings.
 const (
-	KindEmpty       = "empty"       // a row or its completion is empty
-	KindEncode      = "encode"      // the base's template cannot render it
-	KindMask        = "empty-mask"  // no token would count in the loss
-	KindEndOfTurn   = "end-of-turn" // no row trains the token that ends a turn
-	KindTruncated   = "truncated"   // a completion was cut to the maximum length
-	KindDuplicate   = "duplicate"   // same prompt and completion as an earlier row
-	KindConflict    = "conflict"    // same prompt as an earlier row, other completion
-	KindGolden      = "golden"      // the prompt stands in the golden set
-	KindGoldenNear  = "golden-near" // almost the same as one in the golden set
-	KindGoldenInset = "golden-text" // a plain text holds a golden prompt
+	KindEmpty       = "empty"        // a row or its completion is empty
+	KindEncode      = "encode"       // the base's template cannot render it
+	KindMask        = "empty-mask"   // no token would count in the loss
+	KindEndOfTurn   = "end-of-turn"  // no row trains the token that ends a turn
+	KindTruncated   = "truncated"    // a completion was cut to the maximum length
+	KindDuplicate   = "duplicate"    // same prompt and completion as an earlier row
+	KindConflict    = "conflict"     // same prompt as an earlier row, other completion
+	KindGolden      = "golden"       // the prompt stands in the golden set
+	KindGoldenNear  = "golden-near"  // almost the same as one in the golden set
+	KindGoldenInset = "golden-text"  // a plain text holds a golden prompt
+	KindMethod      = "method"       // the method cannot train on such rows
+	KindSameAnswers = "same-answers" // a pair whose answers are equal
+	KindPromptSplit = "prompt-split" // the chosen and the rejected answer do not follow the same prompt tokens
+	KindContradicts = "contradicts"  // an earlier row says the opposite
+	KindOneLabel    = "one-label"    // all labels are equal
 )
 
 // RowRef points at one row of a finding.
@@ -55,6 +60,7 @@ type CheckOptions struct {
 	MaxLen   int     // tokens an example may have; 0 = the base's context length
 	Truncate bool    // accept truncated completions
 	Near     float64 // Jaccard similarity to a golden prompt that refuses a row; 0 = 0.9, 1 = equal ones only
+	Method   string  // that the rows are for; empty = any that their shape fits
 }
 
 // Result is what Check found.
@@ -123,9 +129,13 @@ func Check(ctx context.Context, rows []dlm.Row, enc dlm.Encoder, golden []dlm.It
 		c.byKind[KindEmpty].Rows = nil
 		c.byKind[KindEmpty].Problem = "there are no rows"
 	}
+	c.promptsAlone = c.o.Method == "grpo" || c.o.Method == "" && !slices.ContainsFunc(rows, func(r dlm.Row) bool { return r.Kind() != dlm.RowPrompt })
 	for _, row := range rows {
 		if err := ctx.Err(); err != nil {
 			return c.res, err
+		}
+		if c.unfit(row) {
+			continue // nothing else that is wrong with it matters
 		}
 		c.duplicates(row)
 		c.leaks(row)
@@ -133,6 +143,7 @@ func Check(ctx context.Context, rows []dlm.Row, enc dlm.Encoder, golden []dlm.It
 			c.encoded(row, enc)
 		}
 	}
+	c.labels(rows)
 	c.finish(rows)
 	return c.res, nil
 }
@@ -151,6 +162,9 @@ type checker struct {
 	byKind  map[string]*Finding
 	prompts map[string]*seen
 	lengths []int
+
+	promptsAlone bool // rows need no answer
+
 	// Of the end-of-turn token: its id, whether some row has one, whether some trains it.
 	endOfTurn      int32
 	hasEnd, trains bool
@@ -167,11 +181,16 @@ var about = map[string]Finding{
 	KindConflict:    {Severity: Warn, Problem: "rows have the prompt of an earlier row but another completion", Remedy: "Decide which is right; the adapter cannot learn both."},
 	KindGolden:      {Severity: Refuse, Problem: "rows also stand in the golden set", Remedy: "Delete them from the training data: dlm data check FILE --write CLEAN does; an item that was trained on proves nothing."},
 	KindGoldenNear:  {Severity: Refuse, Problem: "rows are almost the same as items of the golden set", Remedy: "Delete them from the training data: dlm data check FILE --write CLEAN does."},
+	KindMethod:      {Severity: Refuse, Problem: "rows are not what train.method trains on", Remedy: "Change train.method, or the rows."},
+	KindSameAnswers: {Severity: Refuse, Problem: "rows reject the answer that they choose", Remedy: "Delete them: nothing can be learned from them."},
+	KindPromptSplit: {Severity: Refuse, Problem: "rows have answers that change the tokens of their prompt", Remedy: "End the prompt where a token ends (not in a space), or use lists of turns."},
+	KindContradicts: {Severity: Refuse, Problem: "rows say the opposite of an earlier row", Remedy: "Decide which is right."},
+	KindOneLabel:    {Severity: Refuse, Problem: "all labels are the same", Remedy: "Add rows of the other label: kto learns from the difference. To train on liked answers alone, take the labels out and use sft."},
 	KindGoldenInset: {Severity: Refuse, Problem: "plain texts hold prompts of the golden set", Remedy: "Delete them from the training data."},
 }
 
 // order is the order in which findings are told.
-var order = []string{KindEncode, KindEmpty, KindMask, KindEndOfTurn, KindTruncated, KindGolden, KindGoldenNear, KindGoldenInset, KindDuplicate, KindConflict}
+var order = []string{KindMethod, KindOneLabel, KindEncode, KindEmpty, KindSameAnswers, KindPromptSplit, KindMask, KindEndOfTurn, KindTruncated, KindGolden, KindGoldenNear, KindGoldenInset, KindDuplicate, KindContradicts, KindConflict}
 
 func (c *checker) add(kind string, r RowRef) {
 	f := c.byKind[kind]
@@ -203,6 +222,7 @@ func ref(row dlm.Row, format string, a ...any) RowRef {
 func (c *checker) empty(row dlm.Row) bool {
 	note := ""
 	switch {
+	case row.Kind() == dlm.RowPrompt && c.promptsAlone && strings.TrimSpace(row.RawPrompt) != "":
 	case len(row.Messages) == 0 && strings.TrimSpace(row.RawCompletion) == "":
 		note = "no completion"
 		if row.RawPrompt == "" {
@@ -216,6 +236,9 @@ func (c *checker) empty(row dlm.Row) bool {
 			}
 		}
 	}
+	if note == "" && row.Kind() == dlm.RowPair && strings.TrimSpace(rejectedText(row)) == "" {
+		note = "the rejected answer is empty"
+	}
 	if note == "" {
 		return false
 	}
@@ -224,11 +247,23 @@ func (c *checker) empty(row dlm.Row) bool {
 }
 
 func (c *checker) encoded(row dlm.Row, enc dlm.Encoder) {
-	e, err := enc.Encode(row, c.o.MaxLen)
-	if err != nil {
-		c.add(KindEncode, ref(row, "%s", excerpt([]byte(err.Error()), 200)))
-		return
+	var sides []dlm.Encoded
+	for _, side := range row.Sides() {
+		e, err := enc.Encode(side.Row, c.o.MaxLen)
+		if err != nil {
+			c.add(KindEncode, ref(row, "%s", excerpt([]byte(err.Error()), 200)))
+			return
+		}
+		c.counted(row, side, e)
+		sides = append(sides, e)
 	}
+	if len(sides) == 2 {
+		c.pair(row, sides[0], sides[1])
+	}
+}
+
+// counted looks at one answer of a row as it is encoded.
+func (c *checker) counted(row dlm.Row, side dlm.Side, e dlm.Encoded) {
 	trained := 0
 	for i, m := range e.Mask {
 		if m {
@@ -238,18 +273,25 @@ func (c *checker) encoded(row dlm.Row, enc dlm.Encoder) {
 			}
 		}
 	}
+	c.res.Tokens += len(e.IDs)
+	c.res.Longest = max(c.res.Longest, len(e.IDs))
+	c.lengths = append(c.lengths, len(e.IDs))
+	if row.Kind() == dlm.RowPrompt && c.promptsAlone {
+		return // what is trained is sampled
+	}
 	if e.EndOfTurn >= 0 && len(row.Messages) > 0 {
 		c.hasEnd, c.endOfTurn = true, e.EndOfTurn
 	}
-	c.res.Tokens += len(e.IDs)
 	c.res.LossTokens += trained
-	c.res.Longest = max(c.res.Longest, len(e.IDs))
-	c.lengths = append(c.lengths, len(e.IDs))
+	which := side.Name
+	if which != "" {
+		which += ": "
+	}
 	if trained == 0 {
-		c.add(KindMask, ref(row, "%s", whyMask(row, e)))
+		c.add(KindMask, ref(row, "%s%s", which, whyMask(side.Row, e)))
 	}
 	if e.Truncated {
-		c.add(KindTruncated, ref(row, "cut at %d tokens", len(e.IDs)))
+		c.add(KindTruncated, ref(row, "%scut at %d tokens", which, len(e.IDs)))
 	}
 }
 
@@ -263,6 +305,8 @@ func whyMask(row dlm.Row, e dlm.Encoded) string {
 		return "it has no assistant turn to train"
 	case e.Truncated:
 		return fmt.Sprintf("the prompt alone fills %d tokens", len(e.IDs))
+	case row.Kind() == dlm.RowPrompt:
+		return "it is a prompt without an answer"
 	}
 	return "the template masks all of it"
 }
@@ -281,6 +325,9 @@ func (c *checker) duplicates(row dlm.Row) {
 		return
 	}
 	completion = strings.TrimSpace(completion)
+	if c.opposes(row, key, completion) {
+		return // several answers to one prompt are what preferences are made of
+	}
 	s := c.prompts[key]
 	if s == nil {
 		c.prompts[key] = &seen{ref(row, ""), map[string]RowRef{completion: ref(row, "")}}
@@ -350,7 +397,7 @@ func (c *checker) finish(rows []dlm.Row) {
 
 // singular turns "1 rows are" into "1 row is".
 func singular(s string) string {
-	for _, p := range [][2]string{{"1 rows are", "1 row is"}, {"1 rows have", "1 row has"}, {"1 rows also stand", "1 row also stands"}, {"1 rows repeat", "1 row repeats"},
+	for _, p := range [][2]string{{"1 rows are", "1 row is"}, {"1 rows have", "1 row has"}, {"1 rows also stand", "1 row also stands"}, {"1 rows repeat", "1 row repeats"}, {"1 rows reject", "1 row rejects"}, {"1 rows say", "1 row says"},
 		{"1 rows cannot", "1 row cannot"}, {"1 completions are", "1 completion is"}, {"1 plain texts hold", "1 plain text holds"}} {
 		if rest, ok := strings.CutPrefix(s, p[0]); ok {
 			return p[1] + rest

@@ -16,13 +16,16 @@ const (
 	Messages         Format = "messages"          // OpenAI and TRL: {"messages": [{role, content}]}
 	PromptCompletion Format = "prompt-completion" // TRL: text (no template) or lists of messages
 	Text             Format = "text"              // TRL: {"text": ...}, no template
+	Preference       Format = "preference"        // TRL: chosen and rejected, with a prompt or beginning alike (dpo, orpo)
+	Labelled         Format = "labelled"          // TRL: prompt, completion and label, true or false (kto)
+	PromptOnly       Format = "prompt"            // TRL: prompt alone (grpo)
 	Alpaca           Format = "alpaca"            // instruction, input, output
 	ShareGPT         Format = "sharegpt"          // {"conversations": [{from, value}]}
 	Pairs            Format = "pairs"             // two columns, such as question and answer
 )
 
 // Formats lists the shapes that can be read.
-var Formats = []Format{Messages, PromptCompletion, Text, Alpaca, ShareGPT, Pairs}
+var Formats = []Format{Messages, PromptCompletion, Text, Preference, Labelled, PromptOnly, Alpaca, ShareGPT, Pairs}
 
 // Detection says what a file is, and why.
 type Detection struct {
@@ -114,25 +117,31 @@ func (d *Detection) decide(objects []object, o Options) error {
 	case o.Prompt != "" || o.Completion != "":
 		return d.decidePairs(o)
 	case all("chosen", "rejected"):
-		return d.refuse("holds preference pairs (chosen, rejected)", "keep the chosen answers alone, as prompt and completion, to train with sft")
+		if all("prompt") {
+			return say(Preference, "every row has prompt, chosen and rejected: preference pairs (TRL), for train.method dpo or orpo")
+		}
+		return say(Preference, "every row has chosen and rejected: preference pairs whose common beginning is the prompt (TRL), for train.method dpo or orpo")
 	case all("messages", "target"), all("prompt", "target") && !all("completion"):
 		return d.refuse("is a golden set (it has targets): it is never trained on", "name it under golden in dlm.yaml")
 	case all("messages"):
 		return say(Messages, "every row has messages: a list of turns with role and content (OpenAI, TRL)")
 	case all("conversations"):
 		return say(ShareGPT, "every row has conversations: a list of turns with from and value (ShareGPT)")
+	case all("prompt", "completion", "label") && boolLabel(objects[0]) && !table:
+		return say(Labelled, "every row has prompt, completion and a label, true or false: unpaired preferences (TRL), for train.method kto")
 	case all("prompt", "completion") && !table:
 		if lists("prompt") {
 			return say(PromptCompletion, "every row has prompt and completion as lists of turns (TRL conversational): the completion's turns are trained")
 		}
 		return say(PromptCompletion, "every row has prompt and completion as text (TRL): no chat template is applied; use messages to have it applied")
-	case all("prompt", "label") && boolLabel(objects[0]):
-		return d.refuse("holds unpaired preferences (prompt, completion, label)", "keep the rows with label true, as prompt and completion, to train with sft")
 	case all("instruction", "output"):
 		return say(Alpaca, "every row has instruction and output (Alpaca)%s", map[bool]string{true: " and some have input"}[d.has("input")])
 	}
 	if d.decidePairs(o) == nil {
 		return nil
+	}
+	if all("prompt") && onlyPrompt(d.Fields) {
+		return say(PromptOnly, "every row has a prompt alone (TRL), for train.method grpo")
 	}
 	if all("text") {
 		return say(Text, "every row has text: trained as it stands, without a template")
@@ -157,6 +166,11 @@ func listFields(objects []object) []string {
 		}
 	}
 	return out
+}
+
+// onlyPrompt reports whether rows have nothing but a prompt, and what any row may have.
+func onlyPrompt(fields []string) bool {
+	return !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains([]string{"prompt", "id", "tags", "cluster"}, f) })
 }
 
 func boolLabel(o object) bool {

@@ -49,6 +49,30 @@ func Preview(w io.Writer, enc dlm.Encoder, row dlm.Row, e dlm.Encoded, s Style) 
 	return err
 }
 
+// PreviewRow encodes a row and writes it as Preview does; of a pair both answers,
+// of a labelled one what people thought of it.
+func PreviewRow(w io.Writer, enc dlm.Encoder, row dlm.Row, maxLen int, s Style) error {
+	for _, side := range row.Sides() {
+		e, err := enc.Encode(side.Row, maxLen)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", row.File, row.Line, err)
+		}
+		name := side.Name
+		if row.Label != nil {
+			name = map[bool]string{true: "liked", false: "disliked"}[*row.Label]
+		}
+		if name != "" {
+			if _, err := fmt.Fprintf(w, "%s: ", name); err != nil {
+				return err
+			}
+		}
+		if err := Preview(w, enc, side.Row, e, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // where names a row by its place, and by its id if it was given one.
 func where(file string, line int, id string) string {
 	at := fmt.Sprintf("%s:%d", file, line)

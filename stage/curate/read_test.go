@@ -144,8 +144,15 @@ func TestReadErrors(t *testing.T) {
 		{"csv header", "x.csv", "a,a\nq,a\n", 1, "a", []string{"two columns"}},
 		{"json in the middle", "x.json", "[\n" + `{"question":"q","answer":"a"},` + "\n{broken}\n]", 3, "", []string{"not valid JSON"}},
 		{"json not closed", "x.json", "[\n" + `{"question":"q","answer":"a"}` + "\n", 0, "", []string{"not valid JSON"}},
-		{"preference", "x.jsonl", `{"prompt":"q","chosen":"a","rejected":"b"}`, 0, "", []string{"preference pairs"}},
-		{"kto", "x.jsonl", `{"prompt":"q","completion":"a","label":true}`, -1, "", nil},
+		{"preference of two kinds", "x.jsonl", `{"prompt":"q","chosen":"a","rejected":[]}`, 1, "rejected", []string{"both text"}},
+		{"preference without rejected", "x.jsonl", `{"prompt":"q","chosen":"a","rejected":"b"}` + "\n" + `{"prompt":"q","chosen":"a"}` + "\n" + `{"prompt":"r","chosen":"a","rejected":"b"}`, 2, "rejected", []string{"is missing"}},
+		{"preference, rejected empty", "x.jsonl", `{"prompt":"q","chosen":"a","rejected":""}`, 1, "rejected", []string{"is empty"}},
+		{"preference, two turns", "x.jsonl", `{"prompt":[{"role":"user","content":"q"}],"chosen":[{"role":"assistant","content":"a"},{"role":"user","content":"b"}],"rejected":[{"role":"assistant","content":"c"}]}`, 1, "chosen", []string{"[assistant, user]", "one assistant turn"}},
+		{"preference without common prompt", "x.jsonl", `{"chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"rejected":[{"role":"user","content":"r"},{"role":"assistant","content":"b"}]}`, 1, "chosen", []string{"no turn in common"}},
+		{"preference texts without common prompt", "x.jsonl", `{"chosen":"yes","rejected":"no"}`, 1, "chosen", []string{"no beginning in common"}},
+		{"label is a number", "x.jsonl", `{"prompt":"q","completion":"a","label":true}` + "\n" + `{"prompt":"q","completion":"b","label":1}`, 2, "label", []string{"true (liked)"}},
+		{"label missing", "x.jsonl", `{"prompt":"q","completion":"a","label":true}` + "\n" + `{"prompt":"q","completion":"b","label":null}`, 2, "label", []string{"is missing"}},
+		{"prompt that is answered", "x.jsonl", `{"prompt":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}`, 1, "prompt", []string{"end with the user's"}},
 		{"golden set", "x.jsonl", `{"id":"1","prompt":"q","target":"a"}`, 0, "", []string{"golden set"}},
 		{"wrapped", "x.json", `{"version":1,"data":[{"a":1}]}`, 0, "", []string{`arrays under "data"`}},
 		{"wrapped over lines", "x.json", "{\n" + `"version":1,"data":[{"a":1}]}`, 1, "", []string{`arrays under "data"`}},
@@ -217,11 +224,17 @@ func TestReadHugeLine(t *testing.T) {
 
 // What is written is read back as the same rows.
 func TestWriteRoundTrip(t *testing.T) {
+	yes, no := true, false
 	for _, want := range [][]dlm.Row{
 		{{Messages: []dlm.Message{sys("s"), u("q <&> \u2028 \"x\""), a("{\"a\": 1}\n")}}, {Messages: []dlm.Message{u("q"), a("b")}, Tags: []string{"t"}}},
 		{{Messages: []dlm.Message{u("q"), a("x"), u("r"), a("b")}, TrainFrom: 3}},
 		{{RawPrompt: "p", RawCompletion: "c"}},
 		{{RawCompletion: "text"}},
+		{{Messages: []dlm.Message{sys("s"), u("q"), a("a")}, TrainFrom: 2, Rejected: []dlm.Message{a("b")}, Tags: []string{"t"}}},
+		{{RawPrompt: "p", RawCompletion: " a", RawRejected: " b"}},
+		{{Messages: []dlm.Message{u("q"), a("a")}, TrainFrom: 1, Label: &yes}, {RawPrompt: "p", RawCompletion: "c", Label: &no}},
+		{{Messages: []dlm.Message{u("q")}, TrainFrom: 1}},
+		{{RawPrompt: "p"}},
 	} {
 		for i := range want {
 			want[i].ID = fmt.Sprint(i)
@@ -245,7 +258,10 @@ func TestWriteRoundTrip(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"", "{}", `{"messages":[{"role":"user","content":"q"}]}`, `[{"instruction":"a","output":"b"}]`, "a,b\n1,2", "a\tb\n\"1\t2", "\xef\xbb\xbf{\"text\":\"x\"}",
-		`{"conversations":[{"from":"human","value":"\ud800"}]}`, `{"prompt":[],"completion":[]}`, `{"a":{"a":[1,{"b":null}]}}`, "[1,2", `{"messages":[[]]}`, `{"messages":[ ]}`} {
+		`{"conversations":[{"from":"human","value":"\ud800"}]}`, `{"prompt":[],"completion":[]}`, `{"a":{"a":[1,{"b":null}]}}`, "[1,2", `{"messages":[[]]}`, `{"messages":[ ]}`,
+		`{"prompt":"p","chosen":"a","rejected":"b"}`, `{"chosen":"x a","rejected":"x b"}`, `{"prompt":[{"role":"user","content":"q"}],"completion":[{"role":"assistant","content":"a"}],"label":false}`,
+		`{"chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"b"}]}`, `{"prompt":"p"}`,
+		`{"chosen":[],"rejected":[]}`, `{"prompt":[],"chosen":[],"rejected":[]}`} {
 		f.Add([]byte(s), "jsonl")
 		f.Add([]byte(s), "json")
 		f.Add([]byte(s), "csv")
@@ -269,11 +285,16 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("check: %+v, %v", res, cerr)
 		}
 		for _, r := range rows {
-			if e, err := (fakeEncoder{}).Encode(r, 0); err == nil {
-				var s strings.Builder
-				if Preview(&s, fakeEncoder{}, r, e, Style{Colour: true}) != nil {
-					t.Error("preview")
-				}
+			var s strings.Builder
+			_ = PreviewRow(&s, fakeEncoder{}, r, 0, Style{Colour: true})
+			// What is read is written and read back as the same row, if it is one that can be trained on.
+			line, werr := EncodeRow(r)
+			if werr != nil || r.Kind() == dlm.RowAnswer || r.Kind() == dlm.RowText || strings.TrimSpace(r.RawPrompt) == "" && len(r.Messages) == 0 {
+				continue
+			}
+			again, rerr := Read(write(t, "again.jsonl", string(line)), Options{})
+			if rerr != nil || len(again) != 1 || again[0].Kind() != r.Kind() || !cmp.Equal(again[0].Messages, r.Messages) || !cmp.Equal(again[0].Rejected, r.Rejected) || again[0].RawRejected != r.RawRejected {
+				t.Errorf("written %s, read %+v, %v; was %+v", line, again, rerr, r)
 			}
 		}
 		if err != nil {

@@ -27,6 +27,12 @@ func shape(obj object, det Detection) (dlm.Row, *RowError) {
 		return prependSystem(obj, row)
 	case PromptCompletion:
 		return shapePromptCompletion(obj)
+	case Preference:
+		return shapePreference(obj)
+	case Labelled:
+		return shapeLabelled(obj)
+	case PromptOnly:
+		return shapePrompt(obj)
 	case Text:
 		s, e := text(obj, "text")
 		return dlm.Row{RawCompletion: s}, e

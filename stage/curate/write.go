@@ -12,7 +12,8 @@ import (
 )
 
 // WriteRows writes rows as JSONL in TRL's shapes: messages; prompt and
-// completion; text. The bytes depend on the rows alone.
+// completion; text; prompt, chosen and rejected; prompt, completion and label;
+// prompt. The bytes depend on the rows alone.
 func WriteRows(w io.Writer, rows []dlm.Row) error {
 	for _, r := range rows {
 		b, err := EncodeRow(r)
@@ -28,37 +29,9 @@ func WriteRows(w io.Writer, rows []dlm.Row) error {
 
 // EncodeRow writes one row as a JSON object.
 func EncodeRow(r dlm.Row) ([]byte, error) {
-	var v any
-	switch {
-	case len(r.Messages) > 0 && r.TrainFrom == 0:
-		v = struct {
-			ID       string        `json:"id,omitempty"`
-			Messages []dlm.Message `json:"messages"`
-			Tags     []string      `json:"tags,omitempty"`
-		}{r.ID, r.Messages, r.Tags}
-	case len(r.Messages) > 0:
-		if r.TrainFrom > len(r.Messages) {
-			return nil, fmt.Errorf("row %s: trained from turn %d of %d", r.ID, r.TrainFrom, len(r.Messages))
-		}
-		v = struct {
-			ID         string        `json:"id,omitempty"`
-			Prompt     []dlm.Message `json:"prompt"`
-			Completion []dlm.Message `json:"completion"`
-			Tags       []string      `json:"tags,omitempty"`
-		}{r.ID, r.Messages[:r.TrainFrom], r.Messages[r.TrainFrom:], r.Tags}
-	case r.RawPrompt != "":
-		v = struct {
-			ID         string   `json:"id,omitempty"`
-			Prompt     string   `json:"prompt"`
-			Completion string   `json:"completion"`
-			Tags       []string `json:"tags,omitempty"`
-		}{r.ID, r.RawPrompt, r.RawCompletion, r.Tags}
-	default:
-		v = struct {
-			ID   string   `json:"id,omitempty"`
-			Text string   `json:"text"`
-			Tags []string `json:"tags,omitempty"`
-		}{r.ID, r.RawCompletion, r.Tags}
+	v, err := shaped(r)
+	if err != nil {
+		return nil, err
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -67,6 +40,48 @@ func EncodeRow(r dlm.Row) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// written is a row in any of the shapes, its fields in the order in which they
+// are written.
+type written struct {
+	ID         string        `json:"id,omitempty"`
+	Messages   []dlm.Message `json:"messages,omitempty"`
+	Prompt     any           `json:"prompt,omitempty"` // text or turns, as the three that follow
+	Completion any           `json:"completion,omitempty"`
+	Chosen     any           `json:"chosen,omitempty"`
+	Rejected   any           `json:"rejected,omitempty"`
+	Text       *string       `json:"text,omitempty"`
+	Label      *bool         `json:"label,omitempty"`
+	Tags       []string      `json:"tags,omitempty"`
+}
+
+// shaped is the row in the shape of its kind.
+func shaped(r dlm.Row) (written, error) {
+	w := written{ID: r.ID, Tags: r.Tags, Label: r.Label}
+	var answer any = r.RawCompletion
+	w.Prompt = r.RawPrompt
+	if len(r.Messages) > 0 {
+		if r.TrainFrom > len(r.Messages) {
+			return w, fmt.Errorf("row %s: trained from turn %d of %d", r.ID, r.TrainFrom, len(r.Messages))
+		}
+		w.Prompt, answer = r.Messages[:r.TrainFrom], r.Messages[r.TrainFrom:]
+	}
+	switch kind := r.Kind(); {
+	case kind == dlm.RowPair:
+		w.Chosen, w.Rejected = answer, r.RawRejected
+		if len(r.Messages) > 0 {
+			w.Rejected = r.Rejected
+		}
+	case kind == dlm.RowPrompt:
+	case kind == dlm.RowText:
+		w.Prompt, w.Text = nil, &r.RawCompletion
+	case kind == dlm.RowAnswer && len(r.Messages) > 0 && r.TrainFrom == 0:
+		w.Prompt, w.Messages = nil, r.Messages
+	default:
+		w.Completion = answer
+	}
+	return w, nil
 }
 
 // WriteFile writes rows to a file that appears whole or not at all.
