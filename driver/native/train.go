@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"dlm"
@@ -92,8 +93,13 @@ type job struct {
 // prepare checks a job and turns its rows into ids. Callers hold n.mu.
 func (n *Native) prepare(in dlm.TrainJob) (j job, err error) {
 	r := in.Recipe
-	if r.Method != "" && r.Method != "sft" {
-		return j, fmt.Errorf("method %q: this engine trains sft", r.Method)
+	switch r.Method {
+	case "", "sft", "cpt": // of a plain text all tokens count already: the rows make the difference
+	default:
+		return j, fmt.Errorf("method %s: this engine trains sft and cpt; say trainer: trl in dlm.yaml to train %s with TRL", r.Method, r.Method)
+	}
+	if err := errors.Join(dlm.CheckMethodRows(r.Method, "training", in.Rows), dlm.CheckMethodRows(r.Method, "held-out", in.Held)); err != nil {
+		return j, err
 	}
 	if r.Precision != "" && r.Precision != n.Precision() {
 		return j, fmt.Errorf("the recipe asks for precision %s, but the base is loaded in %s", r.Precision, n.Precision())

@@ -69,6 +69,10 @@ type Check struct {
 	TrainFrom  int           `json:"train_from"`
 	Prompt     string        `json:"prompt,omitempty"` // plain text
 	Completion string        `json:"completion,omitempty"`
+
+	// The other answer of a preference pair.
+	Rejected     []dlm.Message `json:"rejected,omitempty"`
+	RejectedText string        `json:"rejected_text,omitempty"`
 }
 
 // Manifest is manifest.json, written last: a folder with one is whole.

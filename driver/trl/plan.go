@@ -85,7 +85,7 @@ func (t *TRL) device() string {
 func (p prepared) longest() int {
 	n := 0
 	for _, rows := range []encodedRows{p.rows, p.held} {
-		for _, t := range rows.tokens {
+		for _, t := range rows.longest {
 			n = max(n, t)
 		}
 	}

@@ -75,7 +75,7 @@ func (t *TRL) checkRecipe(r dlm.Recipe) (dlm.Recipe, error) {
 	case r.Dropout < 0 || r.Dropout >= 1:
 		return r, refuse("dropout", r.Dropout, "0 or more, less than 1")
 	}
-	return r, nil
+	return checkMethod(r)
 }
 
 // steps is how many steps a run of n rows makes: the native engine's rule, and

@@ -61,10 +61,7 @@ func (t *TRL) prepare(in dlm.TrainJob) (p prepared, err error) {
 	if t.o.Init != nil {
 		p.job.Init = InitDir
 	}
-	for i := 0; i < min(checked, len(in.Rows)); i++ {
-		row := in.Rows[i]
-		p.job.Check = append(p.job.Check, Check{Row: i, Messages: row.Messages, TrainFrom: row.TrainFrom, Prompt: row.RawPrompt, Completion: row.RawCompletion})
-	}
+	p.job.Check = checks(in.Rows, p.rows, r.Method)
 	return p, nil
 }
 
