@@ -179,14 +179,7 @@ func (t *TRL) promptIDs(row dlm.Row, out *encodedRows) ([]int32, error) {
 		return nil, err
 	}
 	out.endOfTurn = e.EndOfTurn
-	if len(row.Messages) > 0 {
-		return t.o.Prompt(row.Prompt())
-	}
-	n := slices.Index(e.Mask, true)
-	if n < 1 {
-		return nil, errors.New("it has no prompt")
-	}
-	return e.IDs[:n], nil
+	return t.o.Encoder.Prompt(row.Prompt(), row.RawPrompt)
 }
 
 // checks are the first rows as TRL itself would be given them. Rows that were cut

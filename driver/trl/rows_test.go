@@ -10,7 +10,7 @@ import (
 
 // letters encodes by bytes: '<' begins a turn, '>' ends one, and a line end
 // follows, which counts nowhere.
-type letters struct{ dlm.Encoder }
+type letters struct{ dlm.Codec }
 
 func (letters) Encode(r dlm.Row, maxLen int) (dlm.Encoded, error) {
 	e := dlm.Encoded{EndOfTurn: '>'}
@@ -48,12 +48,15 @@ func (letters) Encode(r dlm.Row, maxLen int) (dlm.Encoded, error) {
 	return e, nil
 }
 
-func lettersTRL() *TRL {
-	return &TRL{o: Options{Encoder: letters{}, Prompt: func(msgs []dlm.Message) ([]int32, error) {
-		e, err := letters{}.Encode(dlm.Row{Messages: msgs}, 0)
-		return append(e.IDs, '<', 'a'), err
-	}}}
+func (letters) Prompt(msgs []dlm.Message, raw string) ([]int32, error) {
+	e, err := letters{}.Encode(dlm.Row{Messages: msgs, RawPrompt: raw}, 0)
+	if len(msgs) == 0 {
+		return e.IDs[:len(raw)], err
+	}
+	return append(e.IDs, '<', 'a'), err
 }
+
+func lettersTRL() *TRL { return &TRL{o: Options{Encoder: letters{}}} }
 
 func user(s string) dlm.Message      { return dlm.Message{Role: "user", Content: s} }
 func assistant(s string) dlm.Message { return dlm.Message{Role: "assistant", Content: s} }
