@@ -18,7 +18,13 @@ import (
 // behaves, in words that may be combined.
 const fakeVar = "TRL_TEST_PROGRAM"
 
+// pythonVar makes the test binary an interpreter; see fakePython.
+const pythonVar = "TRL_TEST_PYTHON"
+
 func TestMain(m *testing.M) {
+	if how := os.Getenv(pythonVar); how != "" && len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
+		os.Exit(fakePython(how, os.Args[1:]))
+	}
 	if how := os.Getenv(fakeVar); how != "" && len(os.Args) == 4 && os.Args[2] == ProgramFile {
 		os.Exit(fake{how: how, dir: os.Args[3]}.run())
 	}

@@ -40,13 +40,18 @@ func FindPython(configured, variable, root string) (Python, error) {
 // default, below root.
 func EnvironmentDir(root string) string { return filepath.Join(root, "trl-"+requirementsHash()) }
 
-// Installed finds the environment that Install made whole, below root.
+// Installed finds the environment that Install made whole, below root or where
+// it was told to.
 func Installed(root string) (Python, bool) {
-	dir := EnvironmentDir(root)
-	if _, err := ReadReceipt(dir); err != nil {
-		return Python{}, false
+	for _, dir := range []string{pointed(root), EnvironmentDir(root)} {
+		if dir == "" {
+			continue
+		}
+		if r, err := ReadReceipt(dir); err == nil && r.Requirements == requirementsHash() {
+			return Python{Path: interpreter(dir), From: "dlm trainer install trl"}, true
+		}
 	}
-	return Python{Path: interpreter(dir), From: "dlm trainer install trl"}, true
+	return Python{}, false
 }
 
 // interpreter is the python of an environment.
