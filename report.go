@@ -70,8 +70,9 @@ func (a Arm) Metric(name string) (Metric, bool) {
 type Report struct {
 	Golden  Digest   `json:"golden"`
 	Base    Digest   `json:"base"`
-	Data    Digest   `json:"data,omitempty"` // training rows that the few-shot, nearest and linear arms used
-	Primary string   `json:"primary"`        // the metric that the gate reads
+	Engine  string   `json:"engine,omitempty"` // who answered, where it was not the native engine: "vllm 0.32.0 bfloat16"
+	Data    Digest   `json:"data,omitempty"`   // training rows that the few-shot, nearest and linear arms used
+	Primary string   `json:"primary"`          // the metric that the gate reads
 	Items   int      `json:"items"`
 	Arms    []Arm    `json:"arms"`
 	Notes   []string `json:"notes,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -92,6 +93,16 @@ func (p *Points) decodeField(d *decoder, n ast.Node, path string) {
 		return
 	}
 	*p = v
+}
+
+func (t *Duration) decodeField(d *decoder, n ast.Node, path string) {
+	s, _ := scalarText(n)
+	v, err := time.ParseDuration(strings.TrimSpace(s))
+	if err != nil {
+		d.fail(n, path, "is "+what(n), "a time such as 90s or 10m", "")
+		return
+	}
+	*t = Duration(v)
 }
 
 func (a *ArmSpec) decodeField(d *decoder, n ast.Node, path string) {

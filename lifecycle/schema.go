@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"dlm"
 	"dlm/stage/evals"
@@ -19,11 +20,13 @@ type Project struct {
 	Base     string     `yaml:"base" json:"base"`         // smollm2-135m-instruct, hf:owner/name[@revision], or a path
 	Quantize string     `yaml:"quantize" json:"quantize"` // nf4: a base of 16 or 32 bits is quantised as it is loaded; empty or none: as it is
 	Trainer  string     `yaml:"trainer" json:"trainer"`   // native, or trl: TRL and PEFT in a Python environment of their own
+	Engine   string     `yaml:"engine" json:"engine"`     // who answers golden sets: native, or vllm
 	System   string     `yaml:"system" json:"system"`     // system message for rows and items that have none
 	Data     DataSpec   `yaml:"data" json:"data"`
 	Golden   GoldenSpec `yaml:"golden" json:"golden"`
 	Train    TrainSpec  `yaml:"train" json:"train"`
 	TRL      TRLSpec    `yaml:"trl" json:"trl"`
+	VLLM     VLLMSpec   `yaml:"vllm" json:"vllm"`
 	Eval     EvalSpec   `yaml:"eval" json:"eval"`
 	Gate     GateSpec   `yaml:"gate" json:"gate"`
 	Promote  Promotion  `yaml:"promote" json:"promote"`
@@ -103,6 +106,27 @@ type TRLSpec struct {
 	Processes int    `yaml:"processes" json:"processes"`   // that train together, each on a GPU of its own; 0 or 1: one
 	Launcher  string `yaml:"launcher" json:"launcher"`     // that starts them: torchrun (also when empty) or accelerate
 }
+
+// EngineVLLM is the engine of driver/vllm.
+const EngineVLLM = "vllm"
+
+// VLLMSpec is which vLLM answers, and how one is started.
+type VLLMSpec struct {
+	URL         string   `yaml:"url" json:"url"`                                       // of one that runs; empty: one is started
+	APIKeyEnv   string   `yaml:"api_key_env" json:"api_key_env"`                       // variable that holds the key it wants
+	Python      string   `yaml:"python" json:"python"`                                 // interpreter that has vLLM; empty: DLM_VLLM_PYTHON
+	DType       string   `yaml:"dtype" json:"dtype"`                                   // bfloat16, float16 or float32; empty: vLLM's choice
+	MaxModelLen int      `yaml:"max_model_len" json:"max_model_len"`                   // tokens of a sequence; 0: the base's context
+	GPUMemory   float64  `yaml:"gpu_memory_utilization" json:"gpu_memory_utilization"` // share that it takes; 0: vLLM's default
+	Args        []string `yaml:"args" json:"args"`                                     // further arguments
+	Start       Duration `yaml:"start_timeout" json:"start_timeout"`                   // 0: 10 minutes
+}
+
+// Duration is a time in the file: 90s, 10m.
+type Duration time.Duration
+
+// String is the value as the file would have it.
+func (d Duration) String() string { return time.Duration(d).String() }
 
 // EarlySpec ends training when the held-out loss no longer falls; see
 // dlm.EarlyStopping.
@@ -239,6 +263,7 @@ func defaults() Project {
 	return Project{
 		Trainer: "native",
 		TRL:     TRLSpec{GPUs: -1},
+		Engine:  "native",
 		Data:    DataSpec{HeldOut: Held{Part: 0.05}, MaxLen: 1024},
 		Train: TrainSpec{Method: "sft", Rank: 16, Alpha: 32, TargetModules: append([]string(nil), modules...), Epochs: 1, BatchSize: 16,
 			Packing: true, SharePrefix: true, Checkpointing: "auto", LR: 1e-3, Schedule: "cosine", Warmup: 10, ClipNorm: 1, Seed: 1, Shuffle: true, SaveEvery: 50, KeepBest: true, Precision: "bf16", Samples: 3},

@@ -23,6 +23,7 @@ func (p *Project) validate(d *decoder) error {
 	p.TRL.validate(v)
 	p.validateTrain(v)
 	p.validateEval(v)
+	p.validateVLLM(v)
 	v.check(p.Gate.Level > 0.5 && p.Gate.Level < 1, "gate.level", fmt.Sprintf("is %v", p.Gate.Level), "a level between 0.5 and 1, such as 0.95", "")
 	v.check(strings.TrimSpace(p.Gate.Baseline) != "", "gate.baseline", "is empty", "best-arm, the name of an arm, or an adapter", "")
 	v.oneOf("gate.on_inconclusive", p.Gate.OnInconclusive, "block", "warn", "pass")

@@ -17,6 +17,12 @@ type baseFlags struct {
 	Precision string `enum:"bf16,f32" default:"bf16" help:"Precision of multiply operands: bf16 or f32."`
 }
 
+// askFlags are baseFlags of commands that other engines can answer too.
+type askFlags struct {
+	baseFlags
+	Engine string `enum:",native,vllm" default:"" help:"Who answers: native or vllm (default: with the project's base as the project says, else native)." placeholder:"ENGINE"`
+}
+
 // openBase pulls the base when it is not here yet, loads it and keeps it open
 // for the command's life.
 func (a *app) openBase(ref, precision string) (*native.Native, dlm.PulledModel, error) {

@@ -10,13 +10,13 @@ import (
 
 // chatCmd is a conversation in the terminal.
 type chatCmd struct {
-	baseFlags
+	askFlags
 	samplingFlags
 	System string `help:"System message (default: the project's)."`
 }
 
 func (c *chatCmd) Run(a *app) error {
-	n, dir, err := c.open(a)
+	n, dir, err := c.openAnswerer(a)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"dlm"
 	"dlm/driver/native"
+	"dlm/driver/vllm"
 	"dlm/lifecycle"
 )
 
@@ -21,6 +22,7 @@ type doctorOut struct {
 	Go      string           `json:"go"`
 	Machine native.Machine   `json:"machine"`
 	Project string           `json:"project,omitempty"`
+	VLLM    *vllm.Found      `json:"vllm,omitempty"`
 	Plan    *dlm.TrainPlan   `json:"plan,omitempty"`
 	Base    *dlm.PulledModel `json:"base,omitempty"`
 }
@@ -40,6 +42,7 @@ func (c *doctorCmd) Run(a *app) error {
 	case c.Plan:
 		return err
 	}
+	out.VLLM = a.inspectVLLM(p)
 	if c.Plan {
 		l, err := a.newPipeline(c.Set)
 		if err != nil {
@@ -66,6 +69,9 @@ func (c *doctorCmd) print(a *app, out doctorOut) {
 		}
 		a.printf("kernels  %s %-11s %s\n", mark, s.Name, s.Why)
 	}
+	if v := out.VLLM; v != nil {
+		a.printf("vLLM       %s\n", vllmLine(*v))
+	}
 	if out.Project == "" {
 		a.printf("project    none here; dlm init begins one\n")
 		return
@@ -77,4 +83,21 @@ func (c *doctorCmd) print(a *app, out doctorOut) {
 		return
 	}
 	a.printf("next: dlm doctor --plan measures a training step of it\n")
+}
+
+// vllmLine says where a vLLM is, or what is wrong with it.
+func vllmLine(v vllm.Found) string {
+	where := v.URL
+	if where == "" {
+		where = v.Python
+	}
+	switch {
+	case v.Problem != "" && where == "":
+		return v.Problem
+	case v.Problem != "":
+		return where + " " + v.Problem
+	case v.Torch != "":
+		return v.Version + ", torch " + v.Torch + " (" + where + ")"
+	}
+	return v.Version + " (" + where + ")"
 }

@@ -18,6 +18,9 @@ const estimateItems = 8
 // up. An adapter's answers are usually shorter than the base's, so its time is
 // an upper bound.
 func (l *pipeline) estimateArms(ctx context.Context, arms []evals.Arm) (lifecycle.Estimate, error) {
+	if l.servesElsewhere() {
+		return lifecycle.Estimate{Note: "through vLLM, which is not started to find out"}, nil
+	}
 	n, err := l.native()
 	if err != nil {
 		return lifecycle.Estimate{}, err

@@ -40,6 +40,9 @@ func (a *app) printReport(r dlm.Report, candidate, baseline string, items int) e
 	if err := evals.WriteTable(a.stdout, r, o); err != nil {
 		return err
 	}
+	if r.Engine != "" {
+		a.printf("answered by %s\n", r.Engine)
+	}
 	if candidate == "" || items == 0 {
 		return nil
 	}

@@ -2,11 +2,12 @@ package main
 
 import (
 	"dlm"
+	"dlm/driver/native"
 )
 
 // generateCmd answers one prompt.
 type generateCmd struct {
-	baseFlags
+	askFlags
 	promptFlags
 	samplingFlags
 	Logprobs bool `help:"Show the log-probability of each token."`
@@ -17,7 +18,7 @@ func (c *generateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	n, dir, err := c.open(a)
+	n, dir, err := c.openAnswerer(a)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (a *app) printTokens(toks []dlm.Token) {
 
 // logprobsCmd gives the log-probability of each token of a completion.
 type logprobsCmd struct {
-	baseFlags
+	askFlags
 	promptFlags
 	Completion string `required:"" help:"The completion to score."`
 	EndOfTurn  bool   `help:"Also score the end-of-turn token after it."`
@@ -71,7 +72,7 @@ func (c *logprobsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	n, dir, err := c.open(a)
+	n, dir, err := c.openAnswerer(a)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,11 @@ func (c *logprobsCmd) Run(a *app) error {
 	}
 	out := logprobsOut{Tokens: scored[0].Tokens, Sum: scored[0].Sum}
 	if c.Training {
-		trained, err := n.ScoreAsTrained(a.ctx, req)
+		engine, ok := n.(*native.Native)
+		if !ok {
+			return usageError("--training: only the native engine has a training pass; leave it out, or give --engine native")
+		}
+		trained, err := engine.ScoreAsTrained(a.ctx, req)
 		if err != nil {
 			return err
 		}

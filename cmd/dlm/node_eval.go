@@ -133,13 +133,14 @@ func (l *pipeline) evalParams() map[string]string {
 	delete(ps, "arms")
 	delete(ps, "batch") // results do not depend on it
 	ps["precision"] = l.p.Train.Precision
+	l.engineParams(ps)
 	return ps
 }
 
 // evaluate runs arms, keeping finished samples so that a run that was cut off
 // goes on where it was.
 func (l *pipeline) evaluate(ctx context.Context, j *lifecycle.Job, arms []evals.Arm) (dlm.Report, error) {
-	n, err := l.native()
+	n, engine, err := l.answering(ctx, arms)
 	if err != nil {
 		return dlm.Report{}, err
 	}
@@ -165,6 +166,7 @@ func (l *pipeline) evaluate(ctx context.Context, j *lifecycle.Job, arms []evals.
 	if err != nil {
 		return rep, err
 	}
+	rep.Engine = engine
 	return rep, kept.close()
 }
 
@@ -280,6 +282,9 @@ func (l *pipeline) putReport(ctx context.Context, j *lifecycle.Job, rep dlm.Repo
 		return nil, err
 	}
 	lineage := []evals.Lineage{{Role: "run", ID: j.Run().ID}}
+	if rep.Engine != "" {
+		lineage = append(lineage, evals.Lineage{Role: "engine", Name: rep.Engine})
+	}
 	for _, p := range j.Inputs() {
 		lineage = append(lineage, evals.Lineage{Role: p.Role, ID: string(p.ID)})
 	}

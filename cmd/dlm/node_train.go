@@ -108,6 +108,9 @@ func (l *pipeline) plan(ctx context.Context) (dlm.TrainPlan, error) {
 }
 
 func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact, error) {
+	if err := l.stopServing(); err != nil { // its memory is the training's
+		return nil, err
+	}
 	t, codec, err := l.trainerAndCodec()
 	if err != nil {
 		return nil, err

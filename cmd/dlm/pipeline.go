@@ -10,6 +10,7 @@ import (
 	"dlm"
 	"dlm/driver/native"
 	"dlm/driver/sqlite"
+	"dlm/driver/vllm"
 	"dlm/lifecycle"
 	"dlm/stage/curate"
 )
@@ -24,6 +25,7 @@ type pipeline struct {
 	pulled dlm.PulledModel
 	engine *native.Native // opened when a stage first needs it
 	text   *native.Text   // the base without weights, for other trainers
+	served *vllm.Engine   // likewise, where engine: vllm
 
 	rows, heldRows []dlm.Row
 	items          []dlm.Item

@@ -176,7 +176,7 @@ func settingsOf(r dlm.Run) []string {
 		switch {
 		case section == "" || k == "code" || v == "null" || v == "" || strings.HasPrefix(v, "{"):
 			continue
-		case strings.HasPrefix(v, "[") && section != "train": // scorers and arms have forms of their own
+		case strings.HasPrefix(v, "[") && section != "train" && !strings.HasPrefix(k, "vllm_"): // scorers and arms have forms of their own
 			continue
 		case k == "max_len" || k == "truncate":
 			set = append(set, "data."+k+"="+v)
@@ -184,6 +184,10 @@ func settingsOf(r dlm.Run) []string {
 			set = append(set, "trainer="+v)
 		case k == "unsloth":
 			set = append(set, "trl.unsloth="+v)
+		case k == "engine":
+			set = append(set, "engine="+v)
+		case strings.HasPrefix(k, "vllm_"):
+			set = append(set, "vllm."+strings.TrimPrefix(k, "vllm_")+"="+v)
 		case k == "precision":
 			set = append(set, "train.precision="+v)
 		default:

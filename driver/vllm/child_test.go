@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -225,6 +226,36 @@ func TestLastWords(t *testing.T) {
 		}
 		if got := lastWords(path); got != want {
 			t.Errorf("%q: %q, expected %q", text, got, want)
+		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	s := httptest.NewServer(&fake{})
+	defer s.Close()
+	ctx := context.Background()
+	if f := Inspect(ctx, Options{URL: s.URL}); f.Version != "0.32.0" || f.Problem != "" {
+		t.Errorf("a running one: %+v", f)
+	}
+	bin := t.TempDir()
+	python := func(name, script string) string {
+		path := filepath.Join(bin, name)
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if f := Inspect(ctx, Options{Python: python("good", `echo '{"version":"0.32.0","torch":"2.13.0"}'`)}); f.Version != "0.32.0" || f.Torch != "2.13.0" || f.Problem != "" {
+		t.Errorf("a Python with it: %+v", f)
+	}
+	for want, o := range map[string]Options{
+		"has no vLLM":     {Python: python("bare", `echo '{"version":"","torch":""}'`)},
+		"cannot be run":   {Python: filepath.Join(bin, "missing")},
+		"no Python":       {},
+		"does not answer": {URL: "http://127.0.0.1:1"},
+	} {
+		if f := Inspect(ctx, o); !strings.Contains(f.Problem, want) {
+			t.Errorf("%+v: %+v, expected %q", o, f, want)
 		}
 	}
 }

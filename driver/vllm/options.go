@@ -48,7 +48,7 @@ func (o *Options) check() error {
 	case o.Codec == nil:
 		return fmt.Errorf("vllm: no codec is given; prompts cannot be turned into token ids")
 	case o.URL == "" && o.Python == "":
-		return fmt.Errorf("vllm: neither the address of a running vLLM nor a Python that has it is given: set vllm.url, vllm.python or DLM_VLLM_PYTHON, or run \"dlm engine install vllm\"")
+		return fmt.Errorf("vllm: neither the address of a running vLLM nor a Python that has it is given: set vllm.url, or vllm.python or DLM_VLLM_PYTHON (pip install vllm into an environment of its own)")
 	case o.URL == "" && (o.Model == "" || o.Dir == ""):
 		return fmt.Errorf("vllm: a child needs the base as a Hugging Face folder, and a working folder")
 	case o.URL != "" && !strings.HasPrefix(o.URL, "http://") && !strings.HasPrefix(o.URL, "https://"):
