@@ -5,7 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"dlm"
 	"dlm/stage/evals"
@@ -106,27 +105,6 @@ type TRLSpec struct {
 	Processes int    `yaml:"processes" json:"processes"`   // that train together, each on a GPU of its own; 0 or 1: one
 	Launcher  string `yaml:"launcher" json:"launcher"`     // that starts them: torchrun (also when empty) or accelerate
 }
-
-// EngineVLLM is the engine of driver/vllm.
-const EngineVLLM = "vllm"
-
-// VLLMSpec is which vLLM answers, and how one is started.
-type VLLMSpec struct {
-	URL         string   `yaml:"url" json:"url"`                                       // of one that runs; empty: one is started
-	APIKeyEnv   string   `yaml:"api_key_env" json:"api_key_env"`                       // variable that holds the key it wants
-	Python      string   `yaml:"python" json:"python"`                                 // interpreter that has vLLM; empty: DLM_VLLM_PYTHON
-	DType       string   `yaml:"dtype" json:"dtype"`                                   // bfloat16, float16 or float32; empty: vLLM's choice
-	MaxModelLen int      `yaml:"max_model_len" json:"max_model_len"`                   // tokens of a sequence; 0: the base's context
-	GPUMemory   float64  `yaml:"gpu_memory_utilization" json:"gpu_memory_utilization"` // share that it takes; 0: vLLM's default
-	Args        []string `yaml:"args" json:"args"`                                     // further arguments
-	Start       Duration `yaml:"start_timeout" json:"start_timeout"`                   // 0: 10 minutes
-}
-
-// Duration is a time in the file: 90s, 10m.
-type Duration time.Duration
-
-// String is the value as the file would have it.
-func (d Duration) String() string { return time.Duration(d).String() }
 
 // EarlySpec ends training when the held-out loss no longer falls; see
 // dlm.EarlyStopping.
