@@ -134,17 +134,18 @@ func fillBase(b *card.Base, base dlm.Artifact) {
 // dataOf is a set of rows with the licence that lies beside its files.
 func dataOf(p *lifecycle.Project, art dlm.Artifact, role string) card.Data {
 	d := card.Data{Role: role, Name: art.Name, Digest: art.ID, Rows: art.Params["rows"]}
-	var paths []string
+	paths := strings.Split(art.Params["files"], ", ")
 	switch role {
 	case "golden set":
 		d.Rows = art.Params["items"]
-		paths = []string{p.Golden.File}
-	case "held out":
-		if paths = p.Data.Train; p.Data.HeldOut.File != "" {
-			paths = []string{p.Data.HeldOut.File}
+		paths = nil
+		if len(art.Files) == 1 {
+			paths = []string{filepath.Join(filepath.Dir(p.Golden.File), art.Files[0].Path)}
 		}
-	default:
-		paths = strings.Split(art.Params["files"], ", ")
+	case "held out":
+		if file := art.Params["held_out"]; filepath.Ext(file) != "" { // else a number or a part of those files
+			paths = []string{file}
+		}
 	}
 	var names []string
 	for _, path := range paths {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"dlm"
@@ -181,7 +182,10 @@ func (a *app) knownAdapter(got dlm.PulledAdapter) (dlm.Artifact, bool, error) {
 	if err != nil {
 		return art, false, err
 	}
-	for _, name := range []string{"adapter_config.json", "adapter_model.safetensors", "dlm_adapter.json"} {
+	if same, err := sameConfig(dir, got.Path); err != nil || !same {
+		return dlm.Artifact{}, false, err
+	}
+	for _, name := range []string{"adapter_model.safetensors", "dlm_adapter.json"} {
 		x, errX := os.ReadFile(filepath.Join(dir, name))
 		y, errY := os.ReadFile(filepath.Join(got.Path, name))
 		if err := errors.Join(errX, errY); err != nil {
@@ -192,6 +196,25 @@ func (a *app) knownAdapter(got dlm.PulledAdapter) (dlm.Artifact, bool, error) {
 		}
 	}
 	return art, true, nil
+}
+
+// sameConfig compares PEFT's configurations of two folders, but for where they say
+// that the base is.
+func sameConfig(a, b string) (bool, error) {
+	x, err := configFields(filepath.Join(a, "adapter_config.json"))
+	if err != nil {
+		return false, err
+	}
+	y, err := configFields(filepath.Join(b, "adapter_config.json"))
+	if err != nil {
+		return false, err
+	}
+	delete(x, peftBase)
+	delete(y, peftBase)
+	return maps.EqualFunc(x, y, func(v, w json.RawMessage) bool {
+		var m, n any
+		return json.Unmarshal(v, &m) == nil && json.Unmarshal(w, &n) == nil && reflect.DeepEqual(m, n)
+	}), nil
 }
 
 // lineageIn reads the lineage that a pushed adapter brings. It is what its

@@ -168,6 +168,13 @@ func (c *pushCmd) pack(out *leaving) error {
 			out.files = append(out.files, dlm.PushFile{Path: name, From: path})
 		}
 	}
+	if repo := out.card.Base.Repo; repo != "" {
+		raw, err := publishedConfig(filepath.Join(out.dir, "adapter_config.json"), repo)
+		if err != nil {
+			return err
+		}
+		out.files[0] = dlm.PushFile{Path: "adapter_config.json", Data: raw}
+	}
 	if _, err := os.Stat(filepath.Join(out.dir, "adapter_model.safetensors")); err != nil {
 		return fmt.Errorf("adapter %s: adapter_model.safetensors is missing: %w", out.name, err)
 	}
@@ -191,6 +198,35 @@ func (c *pushCmd) pack(out *leaving) error {
 	}
 	out.files = append(out.files, dlm.PushFile{Path: card.LineageFile, Data: append(raw, '\n')})
 	return nil
+}
+
+// peftBase is the field of PEFT's configuration that says where the base is.
+const peftBase = "base_model_name_or_path"
+
+// publishedConfig is PEFT's configuration with the base's name on the Hub in the
+// place of that on this machine, so that PEFT finds the base by itself.
+func publishedConfig(path, repo string) ([]byte, error) {
+	fields, err := configFields(path)
+	if err != nil {
+		return nil, err
+	}
+	if fields[peftBase], err = json.Marshal(repo); err != nil {
+		return nil, err
+	}
+	raw, err := json.MarshalIndent(fields, "", "  ")
+	return append(raw, '\n'), err
+}
+
+func configFields(path string) (map[string]json.RawMessage, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return fields, nil
 }
 
 func (c *pushCmd) message(out *leaving) string {

@@ -35,6 +35,17 @@ func (f *FakeHub) ExpireUploads() {
 	}
 }
 
+// FinishedParts returns how many parts of multipart uploads are whole.
+func (f *FakeHub) FinishedParts() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, u := range f.uploads {
+		n += len(u.parts)
+	}
+	return n
+}
+
 func (f *FakeHub) whoami(w http.ResponseWriter, u FakeUser) {
 	switch {
 	case f.NoWhoami:

@@ -112,8 +112,12 @@ func (c Card) evaluation(b *strings.Builder) {
 		b.WriteByte('\n')
 	}
 	b.WriteString("\n" + c.howMeasured(arm) + "\n")
+	var told []string
 	for _, n := range c.Report.Notes {
-		fmt.Fprintf(b, "\nNote: %s\n", line(which.ReplaceAllString(n, "")))
+		if n = line(which.ReplaceAllString(n, "")); !slices.Contains(told, n) {
+			told = append(told, n)
+			fmt.Fprintf(b, "\nNote: %s\n", n)
+		}
 	}
 }
 
