@@ -116,15 +116,24 @@ type cleanups struct{ ts *testscript.TestScript }
 func (c cleanups) Cleanup(f func()) { c.ts.Defer(f) }
 
 // cmdFakeHub starts a Hub of the script's own, on which ann may write to acme:
-// fakehub. HF_TOKEN is hers; the other tokens are hf_bob's and hf_read.
+// fakehub [QUOTA [TAKEN]]. HF_TOKEN is hers; the other tokens are hf_bob's and
+// hf_read. QUOTA is in bytes; TAKEN is the name of a dataset.
 func cmdFakeHub(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: fakehub")
+	if neg || len(args) > 2 {
+		ts.Fatalf("usage: fakehub [QUOTA [TAKEN]]")
 	}
 	f := testkit.NewFakeHub(cleanups{ts})
 	f.ChunkSize = 16 << 10
 	f.Users = map[string]testkit.FakeUser{
 		"hf_ann": {Name: "ann", Orgs: []string{"acme"}, Role: "write"}, "hf_bob": {Name: "bob", Role: "write"}, "hf_read": {Name: "ann", Orgs: []string{"acme"}, Role: "read"},
+	}
+	if len(args) > 0 {
+		n, err := strconv.ParseInt(args[0], 10, 64)
+		ts.Check(err)
+		f.Quota = n
+	}
+	if len(args) > 1 {
+		f.AddRepo(args[1], strings.Repeat("0", 40), nil, nil).Type = "dataset"
 	}
 	ts.Setenv("HF_ENDPOINT", f.URL)
 	ts.Setenv("HF_TOKEN", "hf_ann")

@@ -54,6 +54,9 @@ func (h *Hub) mayPush(ctx context.Context, r Ref, pr bool) error {
 	if me.Auth.Token.Role == "read" {
 		return fmt.Errorf("the token of %s (from %s) may only read; make one that may write at %s and set HF_TOKEN to it", me.Name, h.tokenFrom(), settings)
 	}
+	if me.Auth.Token.Role == "fineGrained" {
+		return nil // it need not show the organisations that it may write to
+	}
 	owner, _, _ := strings.Cut(r.Repo, "/")
 	for _, o := range me.owners() {
 		if strings.EqualFold(o, owner) || pr {

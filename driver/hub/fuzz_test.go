@@ -13,7 +13,7 @@ import (
 func FuzzReason(f *testing.F) {
 	for _, s := range []string{
 		`{"error":"Invalid credentials"}`, `{"error":["a","b"],"errors":[{"message":"c"}]}`, `{"message":"lfs"}`, `{"error":{"x":1}}`, "<html>login</html>",
-		`<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>`, "\x1b[31mred\r\n", `{"error":"` + strings.Repeat("x", 1000) + `"}`,
+		`<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>`, "\x1b[31mred\r\n", `{"error":"\u001b[31mred\u0000"}`, `{"error":"` + strings.Repeat("x", 1000) + `"}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -69,6 +69,8 @@ func FuzzBatch(f *testing.F) {
 func FuzzUploadState(f *testing.F) {
 	f.Add([]byte(`{"format":1,"endpoint":"https://h.example","repo":"a/b","oid":"x","size":25,"chunk":10,"href":"https://s.example/c","parts":["https://s.example/1","https://s.example/2","https://s.example/3"],"etags":{"1":"\"a\""}}`))
 	f.Add([]byte(`{"format":1,"size":9223372036854775807,"chunk":1}`))
+	f.Add([]byte(`{"format":1,"endpoint":"https://h.example","size":25,"chunk":10,"href":"https://s.example/c","parts":["https://s.example/1"]}`))
+	f.Add([]byte(`{"format":1,"endpoint":"https://h.example","size":5,"chunk":10,"href":"https://s.example/c","parts":["https://s.example/1"],"etags":{"2":"x"}}`))
 	h := &Hub{opt: Options{Endpoint: "https://h.example"}}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s, err := h.parseUpload(raw)
@@ -80,8 +82,8 @@ func FuzzUploadState(f *testing.F) {
 				t.Errorf("part %d of %d", n, len(s.Parts))
 			}
 		}
-		if at := int64(len(s.Parts)-1) * s.Chunk; at < 0 || at >= s.Size {
-			t.Errorf("the last part begins at %d of %d", at, s.Size)
+		if at := int64(len(s.Parts)-1) * s.Chunk; at < 0 || at >= s.Size || s.Size-at > s.Chunk {
+			t.Errorf("the last part begins at %d of %d, and parts have %d", at, s.Size, s.Chunk)
 		}
 	})
 }

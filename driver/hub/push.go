@@ -248,8 +248,14 @@ func (p *push) open(ctx context.Context) error {
 		}
 		info, err = p.h.about(ctx, p.r)
 	}
+	if err != nil {
+		return p.explain(err)
+	}
+	if p.res.Created && !p.job.Public && !info.Private {
+		return fmt.Errorf("the Hub made %s public although it was asked for a private repository, so nothing was uploaded; make it private at %s/settings and push again", p.r.Repo, p.res.URL)
+	}
 	p.head = info.SHA
-	return p.explain(err)
+	return nil
 }
 
 // create makes the repository. That it is there by now is no error, unless the
@@ -260,7 +266,7 @@ func (p *push) create(ctx context.Context) error {
 	if p.job.Public {
 		visibility = "public"
 	}
-	body := map[string]any{"name": name, "organization": owner, "type": "model", "visibility": visibility, "private": !p.job.Public}
+	body := map[string]any{"name": name, "organization": owner, "type": "model", "visibility": visibility}
 	err := p.h.post(ctx, p.r, posting{url: p.h.opt.Endpoint + "/api/repos/create", body: encode(body)})
 	var a *answerError
 	if !errors.As(err, &a) || a.status != http.StatusConflict {

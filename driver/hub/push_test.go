@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ const pushRepo = "acme/desk"
 func newPushHub(t *testing.T) *testkit.FakeHub {
 	f := testkit.NewFakeHub(t)
 	f.Users = map[string]testkit.FakeUser{
-		"hf_ann": {Name: "ann", Orgs: []string{"acme"}, Role: "write"}, "hf_bob": {Name: "bob", Role: "fineGrained"}, "hf_read": {Name: "ann", Orgs: []string{"acme"}, Role: "read"},
+		"hf_ann": {Name: "ann", Orgs: []string{"acme"}, Role: "write"}, "hf_bob": {Name: "bob", Role: "write"}, "hf_fine": {Name: "bob", Role: "fineGrained"}, "hf_read": {Name: "ann", Orgs: []string{"acme"}, Role: "read"},
 	}
 	f.ChunkSize = 10_000
 	return f
@@ -288,6 +289,70 @@ func TestPushWithALostAnswer(t *testing.T) {
 	}
 }
 
+// TestPushOverwritesNobody: another push comes between the look and the commit.
+func TestPushOverwritesNobody(t *testing.T) {
+	f := newPushHub(t)
+	h, _ := newClient(t, f.URL, t.TempDir(), token("hf_ann"))
+	job := adapterJob(t, 20_000)
+	mustPush(t, h, job)
+	theirs := job
+	theirs.Files = append(theirs.Files[:3:3], dlm.PushFile{Path: "README.md", Data: []byte("# theirs\n")})
+	job.Files[3].Data = []byte("# ours\n")
+	other, _ := newClient(t, f.URL, t.TempDir(), token("hf_ann"))
+	came := false
+	f.Instead = func(_ string, _ http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/preupload/") && !came {
+			came = true
+			mustPush(t, other, theirs)
+		}
+		return false
+	}
+	_, err := h.Push(context.Background(), job, nil)
+	expectError(t, err, "changed while", "A commit has happened since", "push again")
+	checkPushed(t, f, "main", theirs)
+	mustPush(t, h, job)
+	checkPushed(t, f, "main", job)
+}
+
+// TestTokenStaysWithTheHub: an address for the verification that lies elsewhere is
+// asked, but not with the token.
+func TestTokenStaysWithTheHub(t *testing.T) {
+	f := newPushHub(t)
+	f.ChunkSize = 0
+	asked := 0
+	f.Instead = func(host string, w http.ResponseWriter, r *http.Request) bool {
+		if host == "cdn" && r.URL.Path == "/verify" {
+			asked++
+			if r.Header.Get("Authorization") != "" {
+				t.Error("the token went elsewhere")
+			}
+			return true
+		}
+		if !strings.HasSuffix(r.URL.Path, "objects/batch") || r.Header.Get("X-Inner") != "" {
+			return false
+		}
+		req, err := http.NewRequest(r.Method, f.URL+r.URL.Path, r.Body)
+		if err != nil {
+			panic(err)
+		}
+		req.Header = r.Header.Clone()
+		req.Header.Set("X-Inner", "1")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			panic(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		_, _ = w.Write(bytes.Replace(body, []byte(f.URL+"/"+pushRepo+".git/info/lfs/verify"), []byte(f.CDN+"/verify"), 1))
+		return true
+	}
+	h, _ := newClient(t, f.URL, t.TempDir(), token("hf_ann"))
+	mustPush(t, h, adapterJob(t, 20_000))
+	if asked != 1 {
+		t.Errorf("verified %d times", asked)
+	}
+}
+
 func TestPushBranchesAndPullRequests(t *testing.T) {
 	f := newPushHub(t)
 	h, _ := newClient(t, f.URL, t.TempDir(), token("hf_ann"))
@@ -332,10 +397,12 @@ func TestPushRefusals(t *testing.T) {
 		job    func(*dlm.PushJob)
 		expect []string
 	}{
-		"no token":     {token: "none", expect: []string{"no token", "HF_TOKEN", "settings/tokens"}},
-		"wrong token":  {token: "hf_wrong", expect: []string{"does not accept the token", "Invalid credentials", "settings/tokens"}},
-		"read token":   {token: "hf_read", expect: []string{"may only read", "settings/tokens"}},
-		"not a member": {token: "hf_bob", expect: []string{"that of bob", "may not push to acme", "bob"}},
+		"no token":      {token: "none", expect: []string{"no token", "HF_TOKEN", "settings/tokens"}},
+		"wrong token":   {token: "hf_wrong", expect: []string{"does not accept the token", "Invalid credentials", "settings/tokens"}},
+		"read token":    {token: "hf_read", expect: []string{"may only read", "settings/tokens"}},
+		"not a member":  {token: "hf_bob", expect: []string{"that of bob", "may not push to acme", "bob"}},
+		"fine-grained":  {token: "hf_fine", expect: []string{"may not write to acme/desk", "You don't have the rights", "403"}},
+		"public mirror": {change: func(f *testkit.FakeHub) { f.NoPrivate = true }, expect: []string{"made acme/desk public", "nothing was uploaded"}},
 		"no right to create": {change: deny("repos/create", 403, "", "You don't have the rights to create a model under the namespace"),
 			expect: []string{"may not write to acme/desk", "You don't have the rights", "403"}},
 		"no right to commit": {change: deny("/commit/", 403, "", "Forbidden: pass `create_pr=1`"), expect: []string{"may not write", "create_pr=1", "--create-pr"}},

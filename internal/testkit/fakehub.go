@@ -48,6 +48,7 @@ type FakeHub struct {
 	PutCut     int64                                                 // closes the connection after so many bytes of an upload
 	PutCuts    int                                                   // how often
 	RefusePut  func(part int) (status int, header map[string]string) // of a part, counted from 1; 0 of a basic upload
+	NoPrivate  bool                                                  // makes every repository public
 	NoWhoami   bool                                                  // a mirror that does not say who one is
 	RefuseYAML string                                                // what is wrong with every model card
 

@@ -89,7 +89,7 @@ func (f *FakeHub) create(w http.ResponseWriter, r *http.Request, u FakeUser) {
 		fmt.Fprintf(w, `{"error":"You already created this %s repo","url":"%s/%s/%s"}`, kind, f.URL, owner, q.Name)
 	default:
 		repo := f.AddRepo(owner+"/"+q.Name, commitName("", "initial commit", owner+q.Name), map[string][]byte{".gitattributes": []byte("*.safetensors filter=lfs\n")}, map[string]bool{})
-		repo.Private = q.Private || q.Visibility == "private"
+		repo.Private = (q.Private || q.Visibility == "private") && !f.NoPrivate
 		sendJSON(w, map[string]string{"url": f.URL + "/" + repo.ID, "name": repo.ID, "id": "1"})
 	}
 }
