@@ -266,7 +266,7 @@ func (p *push) create(ctx context.Context) error {
 	if p.job.Public {
 		visibility = "public"
 	}
-	body := map[string]any{"name": name, "organization": owner, "type": "model", "visibility": visibility}
+	body := map[string]any{"name": name, "organization": owner, "type": "model", "visibility": visibility} //nolint:misspell // the Hub's word
 	err := p.h.post(ctx, p.r, posting{url: p.h.opt.Endpoint + "/api/repos/create", body: encode(body)})
 	var a *answerError
 	if !errors.As(err, &a) || a.status != http.StatusConflict {

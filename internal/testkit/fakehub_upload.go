@@ -64,14 +64,15 @@ func (f *FakeHub) whoami(w http.ResponseWriter, u FakeUser) {
 
 func (f *FakeHub) create(w http.ResponseWriter, r *http.Request, u FakeUser) {
 	var q struct {
-		Name, Organization, Type, Visibility string
-		Private                              bool
+		Name, Type, Visibility string
+		Owner                  string `json:"organization"` //nolint:misspell // the Hub's word
+		Private                bool
 	}
 	if json.NewDecoder(r.Body).Decode(&q) != nil || q.Name == "" {
 		refuse(w, 400, "", "expected a name")
 		return
 	}
-	owner := q.Organization
+	owner := q.Owner
 	if owner == "" {
 		owner = u.Name
 	}
