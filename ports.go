@@ -229,7 +229,7 @@ type TrainEvent struct {
 	Text      string        `json:"text"`   // the sample's answer, the note, or why training stopped early
 	Path      string        `json:"path"`   // of a checkpoint
 	Bytes     int64         `json:"bytes"`  // memory in use, where the trainer reports it
-	Reward    float64       `json:"reward"` // GRPO: mean reward of the step's rollouts
+	Reward    float64       `json:"reward"` // GRPO: mean reward of the step's rollouts; DPO, KTO, ORPO: by how much chosen answers are ahead, in the method's own terms
 }
 
 // TrainResult is what training made.

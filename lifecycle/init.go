@@ -52,6 +52,7 @@ type fill struct {
 	MaxLen, MaxTokens, Epochs                              int
 	JSON, Free                                             bool
 	Fields                                                 string
+	Method, Trainer                                        string
 }
 
 // Init begins a project: with an example, or from the user's own file. Files
@@ -66,7 +67,7 @@ func Init(o InitOptions) (InitResult, error) {
 	if _, err := os.Stat(res.Project); err == nil {
 		return res, fmt.Errorf("%s is there already: edit it, or begin in another folder", res.Project)
 	}
-	f := fill{Name: o.Name, Base: o.Base, HeldOut: "5%", MaxLen: 512, MaxTokens: 96, Epochs: 3}
+	f := fill{Name: o.Name, Base: o.Base, HeldOut: "5%", MaxLen: 512, MaxTokens: 96, Epochs: 3, Method: "sft"}
 	if f.Name == "" {
 		f.Name = filepath.Base(abs)
 	}
@@ -182,6 +183,9 @@ func (res *InitResult) fromFile(o InitOptions, f *fill) error {
 		rows[i] = r.Row
 	}
 	res.Notes = append(res.Notes, fmt.Sprintf("%s is %s: %s", o.From, det, strings.Join(det.Evidence, "; ")))
+	if err := res.method(det, f); err != nil {
+		return err
+	}
 	res.choose(rows, f)
 	f.Train = res.relative(o, o.From)
 	f.System, f.Format = o.Read.System, string(o.Read.Format)
@@ -207,6 +211,23 @@ func (res *InitResult) fromFile(o InitOptions, f *fill) error {
 	shown, err := curate.Read(path, curate.Options{Format: curate.Format(f.Format), Prompt: f.Prompt, Completion: f.Completion, System: f.System})
 	res.Sample = shown[:min(3, len(shown))]
 	return err
+}
+
+// method is what rows of this shape are trained with.
+func (res *InitResult) method(det curate.Detection, f *fill) error {
+	switch det.Format {
+	case curate.Preference:
+		f.Method = "dpo"
+	case curate.Labelled:
+		f.Method = "kto"
+	case curate.PromptOnly:
+		return fmt.Errorf("%s holds prompts alone, which only rewards can teach from, and those are yours to choose: dlm init on an example, then name this file under data.train, and set trainer: trl, train.method: grpo and train.rewards", det.File)
+	default:
+		return nil
+	}
+	f.Trainer = "trl"
+	res.Notes = append(res.Notes, fmt.Sprintf("these rows are trained with method %s, by TRL: dlm trainer install trl makes its Python environment", f.Method))
+	return nil
 }
 
 // proposed is how many items to take out: a tenth, from 20 to 300, and none of

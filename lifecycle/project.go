@@ -72,6 +72,7 @@ func Parse(file string, src []byte, set []string) (*Project, error) {
 	}
 	_, given := d.at["data.max_len"]
 	p.Data.MaxLenDefault = !given
+	p.methodDefaults(d.at)
 	p.derive()
 	if err := p.validate(d); err != nil {
 		return nil, err

@@ -205,7 +205,7 @@ func TestErrorsAreReportedTogether(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	_, err := Parse("dlm.yaml", []byte("train:\n  rnak: 8\n"), nil)
-	want := `dlm.yaml:2:3: train.rnak: unknown field; expected one of method, rank, alpha, dropout, rslora, target_modules, rank_pattern, alpha_pattern, epochs, max_steps, batch_size, micro_batch, packing, share_prefix, checkpointing, lr, schedule, warmup, weight_decay, clip_norm, seed, shuffle, eval_every, sample_every, save_every, keep_best, early_stopping, precision, samples; did you mean rank?
+	want := `dlm.yaml:2:3: train.rnak: unknown field; expected one of method, rank, alpha, dropout, rslora, target_modules, rank_pattern, alpha_pattern, epochs, max_steps, batch_size, micro_batch, packing, share_prefix, checkpointing, lr, schedule, warmup, weight_decay, clip_norm, seed, shuffle, eval_every, sample_every, save_every, keep_best, early_stopping, precision, samples, beta, group, rollouts, rewards; did you mean rank?
     2 |   rnak: 8
       |   ^`
 	if d := cmp.Diff(want, err.Error()); d != "" {

@@ -84,6 +84,12 @@ type TrainSpec struct {
 	EarlyStopping EarlySpec `yaml:"early_stopping" json:"early_stopping,omitzero"`
 	Precision     string    `yaml:"precision" json:"precision"`
 	Samples       int       `yaml:"samples" json:"samples"` // held-out prompts answered again as it learns
+
+	// Preference tuning.
+	Beta     float64     `yaml:"beta" json:"beta,omitempty"`        // dpo, kto, orpo, grpo; 0 = the method's default
+	Group    int         `yaml:"group" json:"group,omitempty"`      // grpo: completions of each prompt
+	Rollouts RolloutSpec `yaml:"rollouts" json:"rollouts,omitzero"` // grpo: how they are sampled
+	Rewards  []string    `yaml:"rewards" json:"rewards,omitempty"`  // grpo: metrics of eval.scorers; the reward is their mean
 }
 
 // TrainerTRL is the trainer of driver/trl.
@@ -258,7 +264,8 @@ func (p *Project) Recipe() dlm.Recipe {
 		Epochs: t.Epochs, MaxSteps: t.MaxSteps, BatchSize: t.BatchSize, MicroBatch: t.MicroBatch, MaxLen: p.Data.MaxLen, Packing: t.Packing, SharePrefix: t.SharePrefix, Checkpointing: t.Checkpointing,
 		LR: t.LR, Schedule: t.Schedule, Warmup: t.Warmup, WeightDecay: t.WeightDecay, ClipNorm: t.ClipNorm, Seed: t.Seed, Shuffle: t.Shuffle,
 		EvalEvery: t.EvalEvery, SampleEvery: t.SampleEvery, SaveEvery: t.SaveEvery, KeepBest: t.KeepBest, EarlyStopping: dlm.EarlyStopping(t.EarlyStopping),
-		Truncate: p.Data.Truncate, Precision: t.Precision}
+		Truncate: p.Data.Truncate, Precision: t.Precision,
+		Beta: t.Beta, Group: t.Group, Rollouts: t.Rollouts.sampling()}
 }
 
 // Sampling is how the arms answer.

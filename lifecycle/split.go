@@ -51,6 +51,9 @@ func SplitGolden(o SplitOptions) (SplitResult, error) {
 	if err != nil {
 		return res, err
 	}
+	if err := answersOnly(records); err != nil {
+		return res, fmt.Errorf("golden split: %w", err)
+	}
 	if o.Items < 1 {
 		return res, fmt.Errorf("golden split: %d items: expected 1 or more", o.Items)
 	}
@@ -176,10 +179,20 @@ func itemsOf(records []curate.Record, rows []int, have map[string]bool) []dlm.It
 	return out
 }
 
+// answersOnly refuses rows that have no one right answer to be judged by.
+func answersOnly(records []curate.Record) error {
+	for i, r := range records {
+		if k := r.Row.Kind(); k == dlm.RowPair || k == dlm.RowLabelled || k == dlm.RowPrompt {
+			return fmt.Errorf("%s: %w: a golden set is made of prompts with their right answers; write one with dlm golden new, and check that these rows keep clear of it with dlm data check", r.Row.Where(i), r.Row.FitsMethod("sft"))
+		}
+	}
+	return nil
+}
+
 // itemOf makes a golden item of a row: its prompt, and its last turn as target.
 func itemOf(r curate.Record) (dlm.Item, bool) {
 	n := len(r.Row.Messages)
-	if n < 2 || r.Row.Messages[n-1].Role != "assistant" || strings.TrimSpace(r.Row.Messages[n-1].Content) == "" || r.Row.TrainFrom >= n {
+	if r.Row.Kind() != dlm.RowAnswer || n < 2 || r.Row.Messages[n-1].Role != "assistant" || strings.TrimSpace(r.Row.Messages[n-1].Content) == "" || r.Row.TrainFrom >= n {
 		return dlm.Item{}, false
 	}
 	return dlm.Item{ID: r.Row.ID, Messages: r.Row.Messages[:n-1], Target: r.Row.Messages[n-1].Content, Tags: r.Row.Tags, Cluster: r.Cluster}, true

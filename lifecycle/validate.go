@@ -68,7 +68,7 @@ func (p *Project) validateTrain(v *validator) {
 	atLeast := func(path string, got, least int) {
 		v.check(got >= least, "train."+path, fmt.Sprintf("is %d", got), fmt.Sprintf("%d or more", least), "")
 	}
-	v.oneOf("train.method", t.Method, "sft")
+	p.validateMethod(v)
 	v.oneOf("train.schedule", t.Schedule, "cosine", "linear", "constant")
 	v.oneOf("train.checkpointing", t.Checkpointing, "auto", "on", "off")
 	if p.Quantize != "" {

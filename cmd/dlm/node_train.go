@@ -26,14 +26,14 @@ func (l *pipeline) checkNode() lifecycle.Node {
 	}
 	return lifecycle.Node{
 		Name: "check", Code: stageCode, Inputs: inputs,
-		Params: map[string]string{"max_len": fmt.Sprint(l.p.Data.MaxLen), "truncate": fmt.Sprint(l.p.Data.Truncate)},
+		Params: l.checkParams(),
 		Do: func(ctx context.Context, _ *lifecycle.Job) ([]dlm.Artifact, error) {
 			n, err := l.codec()
 			if err != nil {
 				return nil, err
 			}
 			rows := append(append([]dlm.Row{}, l.rows...), l.heldRows...)
-			r, err := curate.Check(ctx, rows, n, l.items, curate.CheckOptions{MaxLen: l.p.Data.MaxLen, Truncate: l.p.Data.Truncate})
+			r, err := curate.Check(ctx, rows, n, l.items, curate.CheckOptions{MaxLen: l.p.Data.MaxLen, Truncate: l.p.Data.Truncate, Method: l.p.Train.Method})
 			if err != nil {
 				return nil, err
 			}
@@ -48,6 +48,16 @@ func (l *pipeline) checkNode() lifecycle.Node {
 			return nil, nil
 		},
 	}
+}
+
+// checkParams are the settings of a check. The method stands there when it wants
+// other rows than sft does.
+func (l *pipeline) checkParams() map[string]string {
+	ps := map[string]string{"max_len": fmt.Sprint(l.p.Data.MaxLen), "truncate": fmt.Sprint(l.p.Data.Truncate)}
+	if l.p.Train.Method != "sft" {
+		ps["method"] = l.p.Train.Method
+	}
+	return ps
 }
 
 // trainNode makes the adapter.
@@ -65,6 +75,9 @@ func (l *pipeline) trainNode() lifecycle.Node {
 		if l.p.TRL.Unsloth {
 			ps["unsloth"] = "true"
 		}
+	}
+	if l.p.Train.Method == "grpo" {
+		ps["reward_scorers"] = params(l.p.Eval)["scorers"] // what the rewards' names stand for
 	}
 	ps["max_len"], ps["truncate"] = fmt.Sprint(l.p.Data.MaxLen), fmt.Sprint(l.p.Data.Truncate)
 	return lifecycle.Node{
@@ -120,6 +133,9 @@ func (l *pipeline) train(ctx context.Context, j *lifecycle.Job) ([]dlm.Artifact,
 		return nil, err
 	}
 	job := l.trainJob(j.Dir, codec.Context())
+	if job.Reward, err = l.reward(job.Rows); err != nil {
+		return nil, err
+	}
 	plan, err := t.Plan(ctx, job)
 	if err != nil {
 		return nil, err
@@ -183,6 +199,8 @@ func recordMetrics(ctx context.Context, j *lifecycle.Job, e dlm.TrainEvent) {
 		_ = j.Metric(ctx, "step", float64(e.Step))
 		_ = j.Metric(ctx, "loss", e.Loss)
 		_ = j.Metric(ctx, "tokens_per_second", e.TokPerSec)
+	case "reward":
+		_ = j.Metric(ctx, "reward", e.Reward)
 	case "eval":
 		_ = j.Metric(ctx, "eval_loss", e.Loss)
 	}

@@ -178,6 +178,8 @@ func settingsOf(r dlm.Run) []string {
 			continue
 		case strings.HasPrefix(v, "[") && section != "train" && !strings.HasPrefix(k, "vllm_"): // scorers and arms have forms of their own
 			continue
+		case k == "reward_scorers": // of eval, and not to be set by text
+			continue
 		case k == "max_len" || k == "truncate":
 			set = append(set, "data."+k+"="+v)
 		case k == "trainer":

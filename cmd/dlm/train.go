@@ -7,20 +7,20 @@ import (
 	"dlm/lifecycle"
 )
 
-// trainCmd trains an adapter by one of the methods.
+// trainCmd checks the data and trains, unless the same work is done already.
 type trainCmd struct {
-	SFT sftCmd `cmd:"" name:"sft" help:"Supervised fine-tuning: loss on completions only."`
-}
-
-// sftCmd checks the data and trains, unless the same work is done already.
-type sftCmd struct {
 	setFlags
-	Name string `help:"Name of the adapter (default: the project's)."`
-	Plan bool   `help:"Only print the plan: memory, steps, time on this machine."`
+	Method string `arg:"" optional:"" help:"sft (loss on completions), cpt (plain text), dpo, orpo (pairs), kto (labelled answers), grpo (rewards); default: train.method of dlm.yaml."`
+	Name   string `help:"Name of the adapter (default: the project's)."`
+	Plan   bool   `help:"Only print the plan: memory, steps, time on this machine."`
 }
 
-func (c *sftCmd) Run(a *app) error {
-	l, err := a.newPipeline(c.Set)
+func (c *trainCmd) Run(a *app) error {
+	set := c.Set
+	if c.Method != "" {
+		set = append([]string{"train.method=" + c.Method}, set...)
+	}
+	l, err := a.newPipeline(set)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (l *pipeline) trainedAdapter() (dlm.Digest, error) {
 	}
 	s := steps[0]
 	if s.Action != lifecycle.ActionSkip {
-		return "", fmt.Errorf("there is no adapter of the present settings (%s): run \"dlm train sft\", or name one (see \"dlm adapters list\")", s.Reason)
+		return "", fmt.Errorf("there is no adapter of the present settings (%s): run \"dlm train %s\", or name one (see \"dlm adapters list\")", s.Reason, l.p.Train.Method)
 	}
 	runs, err := l.store.Run(l.a.ctx, s.Run)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"sort"
 	"strings"
 
@@ -57,8 +58,19 @@ func (l *trainLog) line(e dlm.TrainEvent) {
 		return
 	}
 	l.shown = e.Step
-	l.a.printf("step %4d/%d  loss %.4f  lr %.2e  |grad| %.2f  %.0f tokens/s  %s left\n",
-		e.Step, e.Steps, e.Loss, e.LR, e.GradNorm, e.TokPerSec, duration(e.Left.Seconds()))
+	l.a.printf("step %4d/%d  loss %.4f%s  lr %.2e  |grad| %.2f  %.0f tokens/s  %s left\n",
+		e.Step, e.Steps, e.Loss, l.preference(e), e.LR, e.GradNorm, e.TokPerSec, duration(e.Left.Seconds()))
+}
+
+// preference is what a preference method watches besides its loss.
+func (l *trainLog) preference(e dlm.TrainEvent) string {
+	switch l.job.Recipe.Method {
+	case "dpo", "kto", "orpo":
+		return fmt.Sprintf("  margin %.3f", e.Reward)
+	case "grpo":
+		return fmt.Sprintf("  reward %.3f", e.Reward)
+	}
+	return ""
 }
 
 // sample shows a held-out prompt's answer beside what it should be.
