@@ -60,7 +60,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "rows": cmdRows, "project": cmdProject, "json": cmdJSON,
-			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "fakehub": cmdFakeHub, "nofile": cmdNoFile,
+			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "fakehub": cmdFakeHub, "fakevllm": cmdFakeVLLM, "nofile": cmdNoFile,
 		},
 	})
 }
@@ -70,7 +70,7 @@ func TestScripts(t *testing.T) {
 func offline(dir string) ([]string, error) {
 	models, err := filepath.Abs(tiny)
 	return []string{
-		"DLM_CACHE=" + filepath.Join(dir, "cache"), "HOME=" + dir, "HF_HUB_OFFLINE=1", "HF_TOKEN=", "PIP_NO_INDEX=1", "NO_COLOR=1",
+		"DLM_CACHE=" + filepath.Join(dir, "cache"), "HOME=" + dir, "HF_HUB_OFFLINE=1", "HF_TOKEN=", "DLM_VLLM_PYTHON=", "PIP_NO_INDEX=1", "NO_COLOR=1",
 		"DLM_AUTHOR=tester", "TZ=UTC",
 		"TINY=" + filepath.Join(models, "llama-tied"), "GGUF=" + filepath.Join(models, "llama-tied", "q4_1.gguf"),
 		"OTHER=" + filepath.Join(models, "qwen2"),

@@ -87,6 +87,15 @@ func (e *Engine) connect(ctx context.Context) error {
 // Version is vLLM's own.
 func (e *Engine) Version() string { return e.version }
 
+// PID is the process of a child, the head of its group; 0 for a vLLM that ran
+// already.
+func (e *Engine) PID() int {
+	if e.child == nil {
+		return 0
+	}
+	return e.child.cmd.Process.Pid
+}
+
 // Log is the file that a child writes to; empty for a vLLM that ran already.
 func (e *Engine) Log() string {
 	if e.child == nil {

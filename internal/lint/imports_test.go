@@ -57,6 +57,7 @@ var testsMayImport = []struct {
 	{"internal/testkit", nil},
 	{"cmd/...", []string{"internal/testkit", "internal/stats"}},
 	{"projects/...", []string{"lifecycle", "stage/...", "driver/..."}},
+	{"interop/...", []string{"internal/testkit"}}, // the ports' suites on real peers
 }
 
 // outside are limits on imports from elsewhere, standard library included:
