@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -164,10 +165,18 @@ func (l *pipeline) baselineReport(ref string) (lifecycle.Input, error) {
 	if err != nil {
 		return lifecycle.Input{}, err
 	}
+	elsewhere := ""
 	for _, r := range reports {
 		if hasParent(r, "adapter", art.ID) && hasParent(r, "golden", l.golden.ID) && hasParent(r, "base", l.base.ID) {
+			if engine := cmp.Or(r.Params["engine"], "native"); engine != l.p.Engine {
+				elsewhere = engine
+				continue // what engines differ by is no difference of adapters
+			}
 			return lifecycle.Input{ID: r.ID}, nil
 		}
+	}
+	if elsewhere != "" {
+		return lifecycle.Input{}, fmt.Errorf("adapter %s (%s) has been evaluated by engine %s only, and this project's is %s: run \"dlm eval %s\" first", ref, art.ID.Short(), elsewhere, l.p.Engine, ref)
 	}
 	return lifecycle.Input{}, fmt.Errorf("adapter %s (%s) has not been evaluated on this golden set: run \"dlm eval %s\" first", ref, art.ID.Short(), ref)
 }
