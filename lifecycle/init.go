@@ -31,6 +31,9 @@ type InitOptions struct {
 	Golden int // items to take out of From; 0 = chosen, negative = none
 	Seed   uint64
 	Author string
+
+	Profile string   // one of Profiles; empty = none
+	Memory  MemoryOf // with a profile: what training will need
 }
 
 // InitResult says what was written.
@@ -53,6 +56,8 @@ type fill struct {
 	JSON, Free                                             bool
 	Fields                                                 string
 	Method, Trainer                                        string
+
+	Profile, Memory string // with a profile: its name, and what it needs
 }
 
 // Init begins a project: with an example, or from the user's own file. Files
@@ -74,6 +79,12 @@ func Init(o InitOptions) (InitResult, error) {
 	if f.Base == "" {
 		f.Base = "smollm2-135m-instruct"
 	}
+	var profile Profile
+	if o.Profile != "" {
+		if profile, err = FindProfile(o.Profile); err != nil {
+			return res, err
+		}
+	}
 	undo, err := makeFolders(filepath.Join(o.Dir, "data"))
 	if err != nil {
 		return res, fmt.Errorf("init: %w", err)
@@ -87,18 +98,39 @@ func Init(o InitOptions) (InitResult, error) {
 		undo()
 		return res, err
 	}
-	var b strings.Builder
-	t := template.Must(template.New(FileName).Funcs(template.FuncMap{"yaml": yamlText, "pad": func(n int, s string) string { return fmt.Sprintf("%-*s ", n-1, s) }}).Parse(projectTemplate))
-	if err := t.Execute(&b, f); err != nil {
+	if o.Profile != "" {
+		profile.apply(&o, &f)
+	}
+	text, err := f.render()
+	if err != nil {
 		return res, err
 	}
-	if err := writeAtomic(res.Project, []byte(b.String())); err != nil {
+	if o.Profile != "" {
+		if f.Memory, err = o.memory(res.Project, text); err != nil {
+			return res, err
+		}
+		if f.Memory != "" {
+			res.Notes = append(res.Notes, "memory: "+f.Memory)
+		}
+		if text, err = f.render(); err != nil {
+			return res, err
+		}
+	}
+	if err := writeAtomic(res.Project, []byte(text)); err != nil {
 		return res, err
 	}
 	res.Files = append([]string{res.Project}, res.Files...)
 	// What was written must be what Load accepts.
 	_, err = Load(res.Project, nil)
 	return res, err
+}
+
+// render is the project file.
+func (f fill) render() (string, error) {
+	var b strings.Builder
+	t := template.Must(template.New(FileName).Funcs(template.FuncMap{"yaml": yamlText, "pad": func(n int, s string) string { return fmt.Sprintf("%-*s ", n-1, s) }}).Parse(projectTemplate))
+	err := t.Execute(&b, f)
+	return b.String(), err
 }
 
 // makeFolders makes a folder and those above it. undo takes away the ones that

@@ -19,6 +19,7 @@ type initCmd struct {
 	Prompt     string `help:"Column of the prompt, for tables."`
 	Completion string `help:"Column of the completion, for tables."`
 	System     string `help:"System message for every row."`
+	Profile    string `placeholder:"NAME" help:"Begin with a recipe: qwen2.5-7b-qlora, llama-3.1-8b-qlora; \"list\" says what they are."`
 	Golden     int    `placeholder:"N" help:"Items to take out into the golden set; 0 = chosen."`
 	NoGolden   bool   `help:"Take no golden set out of --from."`
 	Seed       uint64 `default:"1" help:"Decides which items go into the golden set."`
@@ -26,6 +27,14 @@ type initCmd struct {
 }
 
 func (c *initCmd) Run(a *app) error {
+	if c.Profile == "list" {
+		a.finish(map[string]any{"profiles": lifecycle.Profiles}, func() {
+			for _, p := range lifecycle.Profiles {
+				a.printf("%-20s %s\n%-20s %s\n", p.Name, p.Base, "", p.About)
+			}
+		})
+		return nil
+	}
 	if c.From != "" {
 		if err := needFile("--from", c.From); err != nil {
 			return err
@@ -39,7 +48,7 @@ func (c *initCmd) Run(a *app) error {
 		c.Golden = -1
 	}
 	r, err := lifecycle.Init(lifecycle.InitOptions{
-		Dir: c.Dir, Name: c.Name, Base: base, From: c.From, Golden: c.Golden, Seed: c.Seed, Author: author(),
+		Dir: c.Dir, Name: c.Name, Base: base, From: c.From, Golden: c.Golden, Seed: c.Seed, Author: author(), Profile: c.Profile, Memory: plannedMemory,
 		Read: curate.Options{Format: curate.Format(c.Format), Prompt: c.Prompt, Completion: c.Completion, System: c.System},
 	})
 	if err != nil {
@@ -54,6 +63,10 @@ func (c *initCmd) Run(a *app) error {
 	}
 	for _, f := range r.Files {
 		a.printf("wrote %s\n", f)
+	}
+	if c.Profile != "" { // its base is not fetched for a look at three rows
+		a.printf("next: dlm trainer install trl; dlm train sft --plan; dlm pull BASE (15 GB) when that fits\n")
+		return nil
 	}
 	if err := c.preview(a, r); err != nil {
 		return err

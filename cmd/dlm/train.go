@@ -20,6 +20,14 @@ func (c *trainCmd) Run(a *app) error {
 	if c.Method != "" {
 		set = append([]string{"train.method=" + c.Method}, set...)
 	}
+	if c.Plan {
+		if plan, ok, err := a.planUnseen(set); ok || err != nil {
+			if err == nil {
+				a.finish(plan, func() { a.printPlan(plan) })
+			}
+			return err
+		}
+	}
 	l, err := a.newPipeline(set)
 	if err != nil {
 		return err

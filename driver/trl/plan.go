@@ -42,13 +42,8 @@ func (t *TRL) plan(p prepared, base string) (dlm.TrainPlan, error) {
 	if err != nil {
 		return dlm.TrainPlan{}, err
 	}
-	rows, tokens := m.pass()
-	plan.MicroTokens, plan.Parameters = int(rows*tokens), m.Trained()
-	plan.Bytes, plan.PeakBytes = m.Bytes(), m.Peak()
+	m.into(&plan)
 	plan.Device, plan.DeviceBytes = t.device(), t.o.Device.Bytes
-	if m.Recipe.Checkpointing == "on" {
-		plan.Recomputed = shape.Layers
-	}
 	return plan, nil
 }
 

@@ -103,7 +103,7 @@ func (f *farAway) cut() {
 	if _, err := fmt.Sscan(lines[len(lines)-1], &pid); err != nil {
 		f.t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) { // cut already
 		f.t.Error(err)
 	}
 }
@@ -206,7 +206,8 @@ func TestSSHLost(t *testing.T) {
 			t.Fatalf("step %d is seen as number %d", s, i+1)
 		}
 	}
-	if n := f.said(); strings.Count(n, "is lost") != 2 || strings.Count(n, "answers again") != 2 || !strings.Contains(n, "Connection refused") && !strings.Contains(n, "connection ended") {
+	// Twice, unless this process slept through the program's whole life.
+	if n := f.said(); strings.Count(n, "is lost") < 1 || strings.Count(n, "answers again") != strings.Count(n, "is lost") || !strings.Contains(n, "Connection refused") && !strings.Contains(n, "connection ended") {
 		t.Errorf("notes: %s", n)
 	}
 }

@@ -1,7 +1,9 @@
 package trl
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -18,16 +20,26 @@ const usualMicro = 8
 // leastTokens is the shortest max_len that is proposed.
 const leastTokens = 64
 
-// NoFit is the refusal of a plan that needs more memory than there is.
+// mostOnCPU is the largest base that is trained without a GPU: at some hundred
+// tokens a second for a billion parameters, more takes weeks.
+const mostOnCPU = 3e9
+
+// NoFit is the refusal of a plan that needs more memory than there is, or a GPU
+// where there is none.
 type NoFit struct {
 	Memory Memory
 	Need   int64    // bytes
+	NoGPU  bool     // Need is of a GPU, and there is none
 	Ways   []string // settings that would fit, the least change first; empty: none was found
 }
 
 // Error names what is needed, what there is, and what would fit.
 func (e *NoFit) Error() string {
 	d := e.Memory.Device
+	if e.NoGPU {
+		return fmt.Sprintf("training needs a GPU with %s of memory, and there is none here that dlm can see: a base of %.1f billion parameters keeps a CPU busy for weeks; train where a GPU is, with trl: {where: ssh, host: user@gpu-box} in dlm.yaml, or where: ray (docs/GPU.md), or take the job to Modal with dlm train sft --export-modal DIR",
+			gib(e.Need), float64(e.Memory.Shape.Parameters())/1e9)
+	}
 	s := fmt.Sprintf("training needs %s of memory, and %s has %s", gib(e.Need), deviceName(d), gib(d.Bytes))
 	if len(e.Ways) == 0 {
 		return s + fmt.Sprintf("; no smaller setting fits: the base's weights alone take %s", gib(e.Memory.weights())) +
@@ -66,6 +78,12 @@ func (m Memory) Fits() bool {
 // Where the device's memory is not known, it chooses what needs little. What does
 // not fit at all is a *NoFit.
 func (m Memory) Choose() (Memory, error) {
+	if m.Device.Name == "cpu" && m.Shape.Parameters() > mostOnCPU {
+		gpu := m
+		gpu.Device = Device{}
+		c := gpu.choices()[0]
+		return m, &NoFit{Memory: m, Need: c.Peak(), NoGPU: true}
+	}
 	var last Memory
 	for _, c := range m.choices() {
 		if last = c; c.Fits() {
@@ -208,4 +226,35 @@ func (m Memory) with(set uint) (Memory, bool) {
 		}
 	}
 	return m, true
+}
+
+// cards are memory sizes of GPUs that are to be had, in GB.
+var cards = []int64{8, 12, 16, 24, 32, 40, 48, 80, 96, 141}
+
+// usable is the part of its nominal size that a card reports at least: of 24 GB,
+// an L4 has 22.5 GiB, an A10 22.1.
+const usable = 0.92
+
+// Card returns the smallest usual size of a GPU that a plan fits, in GB; 0: none.
+func (m Memory) Card() int64 {
+	for _, g := range cards {
+		if m.Device.Bytes = int64(usable * float64(g<<30)); m.Fits() {
+			return g
+		}
+	}
+	return 0
+}
+
+// About says on one line what a plan takes, and of what.
+func (m Memory) About() string {
+	b := m.Bytes()
+	uses := slices.SortedFunc(maps.Keys(b), func(x, y string) int { return cmp.Or(cmp.Compare(b[y], b[x]), cmp.Compare(x, y)) })
+	for i, use := range uses {
+		uses[i] = use + " " + gib(b[use])
+	}
+	s := fmt.Sprintf("%s (%s) with rows of %d tokens, %d at once", gib(m.Peak()), strings.Join(uses, ", "), m.Tokens, max(1, m.Recipe.MicroBatch))
+	if c := m.Card(); c > 0 {
+		s += fmt.Sprintf("; a GPU of %d GB will do", c)
+	}
+	return s
 }

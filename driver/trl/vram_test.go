@@ -222,3 +222,46 @@ func FuzzParseShape(f *testing.F) {
 		}
 	})
 }
+
+// TestKnownShapes: the profiles' bases are those that transformers counted.
+func TestKnownShapes(t *testing.T) {
+	for i, ref := range []string{"hf:Qwen/Qwen2.5-7B-Instruct", "hf:meta-llama/Llama-3.1-8B@main"} {
+		got, ok := KnownShape(ref)
+		if want := shapeOf(t, readMeasured(t).Params[i].Config); !ok || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", ref, got, ok, want)
+		}
+	}
+	if _, ok := KnownShape("smollm2-135m-instruct"); ok {
+		t.Error("a base without a profile is known")
+	}
+}
+
+// TestNoGPU: a large base on a CPU is refused with what a GPU would need; a small
+// one trains there.
+func TestNoGPU(t *testing.T) {
+	m := llama8B(t)
+	m.Device = Device{Name: "cpu", Bytes: 1 << 40}
+	_, err := m.Choose()
+	var no *NoFit
+	if !errors.As(err, &no) || !no.NoGPU || no.Need < 5<<30 || !strings.Contains(err.Error(), "where: ssh") {
+		t.Errorf("8B on a CPU: %v", err)
+	}
+	m.Shape = shapeOf(t, readMeasured(t).Config)
+	if _, err := m.Choose(); err != nil {
+		t.Errorf("a small base on a CPU: %v", err)
+	}
+}
+
+// TestAbout: the seed recipe on Qwen2.5-7B needs a small card, and says of what.
+func TestAbout(t *testing.T) {
+	s, _ := KnownShape("hf:Qwen/Qwen2.5-7B-Instruct")
+	m, err := Memory{Shape: s, Quantize: "nf4", Tokens: 512, Recipe: dlm.Recipe{Method: "sft", Rank: 16, TargetModules: projections, BatchSize: 16, Precision: "bf16"}}.Choose()
+	if err != nil || m.Card() != 12 {
+		t.Errorf("card %d, %v", m.Card(), err)
+	}
+	for _, part := range []string{"weights 5.2 GiB", "optimiser 308 MiB", "rows of 512 tokens", "a GPU of 12 GB"} {
+		if !strings.Contains(m.About(), part) {
+			t.Errorf("%q is not in %s", part, m.About())
+		}
+	}
+}

@@ -626,10 +626,8 @@ def load(b):
     if job.get("unsloth"):
         return unsloth_model(b, dtype), tok
     model = AutoModelForCausalLM.from_pretrained(job["base"], **options)
-    if job["quantize"] == "nf4":
-        from peft import prepare_model_for_kbit_training
-
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recomputes(b), gradient_checkpointing_kwargs={"use_reentrant": False})
+    # Not prepare_model_for_kbit_training: it makes f32 of embeddings and norms, which for 7B is 2 GB more. TRL does
+    # what else that does, checkpointing and gradients at the input.
     return model, tok
 
 
