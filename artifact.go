@@ -45,6 +45,7 @@ const (
 	KindAdapter Kind = "adapter" // a PEFT folder
 	KindReport  Kind = "report"  // samples and scores of one evaluation
 	KindVerdict Kind = "verdict" // a gate's decision on two reports
+	KindExport  Kind = "export"  // record of files written for another engine, and of their proof
 )
 
 // Artifact is something a step made: immutable content with its lineage.
