@@ -2,6 +2,7 @@ package vllm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -186,7 +187,7 @@ func TestKilledOwner(t *testing.T) {
 	var pid int
 	for { // the child's log comes first
 		var word string
-		if _, err := fmt.Fscan(out, &word); err == io.EOF {
+		if _, err := fmt.Fscan(out, &word); errors.Is(err, io.EOF) {
 			t.Fatal("the owner ended without a child")
 		}
 		if word == "child" {
