@@ -27,10 +27,12 @@ func (e *Engine) checkBase(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking the base for its probe: %w", err)
 	}
-	if d := dlm.MeanDifference(got, p.Base); d > e.o.Tolerance {
+	d := dlm.MeanDifference(got, p.Base)
+	if d > e.o.Tolerance {
 		return fmt.Errorf("vLLM serves another base than this project's under the name %s (%w): on the probe its log-probabilities differ by %.3f nats a token on average, where %.2f is accepted\n%s",
 			e.model, ErrIdentity, d, e.o.Tolerance, table(e.o.Codec, p, map[string][]float64{"vLLM": got}))
 	}
+	e.o.Note(fmt.Sprintf("vLLM serves this base: %.4f nats a token from its probe (%s)", d, p.Precision))
 	return nil
 }
 
@@ -62,6 +64,7 @@ func (e *Engine) checkAdapter(ctx context.Context, name, dir string, p dlm.Probe
 	case off > e.o.Tolerance:
 		why = fmt.Sprintf("vLLM answers as neither it nor the base: it is %.3f nats a token from what was recorded (%s), where %.2f is accepted", off, p.Precision, e.o.Tolerance)
 	default:
+		e.o.Note(fmt.Sprintf("vLLM serves the adapter: %.4f nats a token from its probe (%s), %.4f from the base", off, p.Precision, fromBase))
 		return nil
 	}
 	return fmt.Errorf("adapter %s is refused (%w): %s\n%s", dir, ErrIdentity, why, table(e.o.Codec, p, map[string][]float64{"vLLM": got, "vLLM's base": base}))
