@@ -710,6 +710,7 @@ def train(b):
     import accelerate, peft, torch, transformers, trl
     from datasets import Dataset
     from peft import PeftModel
+    from peft.utils import load_peft_weights, set_peft_model_state_dict
 
     versions = {"python": sys.version.split()[0], **{m.__name__: m.__version__ for m in (torch, transformers, peft, trl, accelerate)}}
     cuda = torch.cuda.is_available()
@@ -719,16 +720,17 @@ def train(b):
     transformers.set_seed(b.recipe["seed"] % 2**32)
     base_class, config_class = trl_classes(b.method)
     model, tok = load(b)
-    init = b.dir / (b.job.get("init") or "init")
-    if init.is_dir():
-        model = PeftModel.from_pretrained(model, str(init), is_trainable=True)
     extra = {"reward_funcs": rewards(b)} if b.method == "grpo" else {}
     t = step_trainer(b, base_class)(
         model=model, args=settings(b, config_class), processing_class=tok, train_dataset=Dataset.from_list([example(b.method, r) for r in b.rows]),
-        peft_config=None if isinstance(model, PeftModel) else lora(b), **extra)
+        peft_config=None if isinstance(model, PeftModel) else lora(b), **extra)  # Unsloth wraps it itself
     for p in t.model.parameters():
         if p.requires_grad:
             p.data = p.data.float()  # TRL rounds a quantised base's adapter to bf16; the optimiser's steps can be smaller
+    if b.job.get("init"):
+        found = set_peft_model_state_dict(t.model, load_peft_weights(str(b.dir / b.job["init"]), device=str(t.args.device)))
+        if missing := [k for k in found.missing_keys if ".lora_" in k] + found.unexpected_keys:
+            raise Refused("mismatch", f"{b.job['init']}/ does not hold the adapter that the recipe describes: {missing[:3]}", "this is a fault of dlm")
     t.remove_callback(transformers.PrinterCallback)
     t.book = book = Book(b)
     if b.job.get("ids") != "ours":
