@@ -24,6 +24,9 @@ run "adapters" "$PY" "$here/check_adapters.py" "$work" "$work/train.jsonl" "${ba
 if "$PY" -c 'import huggingface_hub' 2>/dev/null; then
   run "the Hub's own client" env -u HF_HUB_OFFLINE DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -run 'HuggingFaceClient|KilledPush' ./driver/hub ./cmd/dlm
 fi
+if "$PY" -c 'import trl' 2>/dev/null; then
+  run "every method with TRL" env DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -timeout 30m -run 'MethodsWithTRL' ./cmd/dlm
+fi
 if [ "${1:-}" != tiny ] && [ -n "${DLM_VLLM_PYTHON:-${VLLM_PYTHON:-}}" ]; then
   run "vLLM" env DLM_INTEROP=1 DLM_PYTHON="$PY" DLM_VLLM_PYTHON="${DLM_VLLM_PYTHON:-$VLLM_PYTHON}" DLM_TEST_MODEL="$MODEL" \
     VLLM_CPU_KVCACHE_SPACE="${VLLM_CPU_KVCACHE_SPACE:-1}" "${GO:-go}" test -C "$root" -count=1 -v -timeout 60m ./interop/vllm
