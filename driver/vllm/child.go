@@ -175,13 +175,16 @@ func (c *child) ended() bool {
 	}
 }
 
+// endsWithin is how long a process may take to end once its connections have.
+const endsWithin = 5 * time.Second
+
 // endsSoon says whether the process is gone, or goes within the moment that
 // lies between its connections closing and its end being known.
 func (c *child) endsSoon() bool {
 	select {
 	case <-c.done:
 		return true
-	case <-time.After(2 * time.Second):
+	case <-time.After(endsWithin):
 		return false
 	}
 }
