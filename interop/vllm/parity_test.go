@@ -111,7 +111,7 @@ func peft(t *testing.T, python, folder, adapter string, codec dlm.Codec, reqs []
 		t.Fatal(err)
 	}
 	cmd := exec.Command(python, "-c", program, folder, adapter, path)
-	cmd.Env = append(os.Environ(), "HF_HUB_OFFLINE=1")
+	cmd.Env = append(os.Environ(), "HF_HUB_OFFLINE=1", "OMP_NUM_THREADS=1") // a busy machine makes threads wait for each other
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
