@@ -20,7 +20,7 @@ type cli struct {
 	Gate   gateCmd   `cmd:"" help:"Is an adapter good enough? Exit code 0 pass, 3 fail, 4 inconclusive."`
 
 	Adapters adaptersCmd `cmd:"" help:"Adapters and their aliases: list, promote, rollback, diff, import, card."`
-	Export   exportCmd   `cmd:"" help:"Write base and adapter for other engines, with a proof by the golden set: hf, gguf, gguf-lora."`
+	Export   exportCmd   `cmd:"" help:"Write base and adapter for other engines, with a proof by the golden set: hf, gguf, gguf-lora, ollama."`
 	Chat     chatCmd     `cmd:"" help:"Talk to a base or an adapter in the terminal."`
 	Runs     runsCmd     `cmd:"" help:"Runs: list, show, compare, stop, resume."`
 	Lineage  lineageCmd  `cmd:"" help:"What an artifact was made from."`

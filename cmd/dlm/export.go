@@ -17,6 +17,7 @@ type exportCmd struct {
 	HF       exportHFCmd       `cmd:"" name:"hf" help:"A Hugging Face folder: base and adapter merged, or the base alone."`
 	GGUF     exportGGUFCmd     `cmd:"" name:"gguf" help:"One GGUF file of base and adapter, for llama.cpp and what is built on it."`
 	GGUFLoRA exportGGUFLoRACmd `cmd:"" name:"gguf-lora" help:"The adapter alone as a GGUF LoRA file, for llama.cpp beside a GGUF of the base."`
+	Ollama   exportOllamaCmd   `cmd:"" help:"A Modelfile with its weights, for ollama create."`
 }
 
 // exportFlags are those of every export.

@@ -203,7 +203,11 @@ func (e *export) print(out string) {
 			a.printf("gate: %s - %s\n", a.paint(outcomeColor(v.Outcome), string(v.Outcome)), v.Reason)
 		}
 		if p.Exit != exitOK {
-			a.printf("refused: the golden set moved, or too few items say that it did not; the files were put aside in %s\n", a.rel(out))
+			why := "the golden set moved"
+			if p.Exit == exitInconclusive {
+				why = "too few items say that nothing moved (more golden items would, or accept it: --set gate.on_inconclusive=warn)"
+			}
+			a.printf("refused: %s; the files were put aside in %s\n", why, a.rel(out))
 			return
 		}
 	} else {

@@ -45,3 +45,12 @@ func (t *Text) HasTemplate() bool { return t.tmpl != nil }
 
 // PadID is the token that pads a batch, -1 when the base has none.
 func (t *Text) PadID() int32 { return t.tok.Pad() }
+
+// AddedBOS is the text of the token that the tokenizer puts before a text by itself,
+// empty where it puts none.
+func (t *Text) AddedBOS() string {
+	if !t.tok.AddBOS() {
+		return ""
+	}
+	return t.text(t.tok.BOS())
+}
