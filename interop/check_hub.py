@@ -14,7 +14,7 @@ import sys
 import torch
 from huggingface_hub import HfApi, ModelCard, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dlm import DlmError, check, dlm, done, logprobs
@@ -81,6 +81,29 @@ def client_to_dlm():
     same_logprobs("and computes what PEFT does", m, f"{work}/bound")
 
 
+def everything_from_the_hub():
+    """Base and adapter both come from the Hub: the client uploads the base, dlm pulls it and pushes an adapter on it, and PEFT
+    finds the base by the adapter alone."""
+    api.create_repo("acme/base", private=True)
+    commit = api.upload_folder(repo_id="acme/base", folder_path=base, allow_patterns=["*.json", "*.safetensors", "*.jinja"]).oid
+    pulled = dlm("pull", "hf:acme/base")
+    check("dlm pulls the base that the client uploaded", f"acme/base at commit {commit[:12]}" in pulled["source"], pulled["digest"][:19])
+    os.makedirs(f"{work}/h", exist_ok=True)
+    with open(f"{work}/h/rows.jsonl", "w") as f:
+        for i in range(24):
+            f.write(f'{{"messages": [{{"role": "user", "content": "Question {i}"}}, {{"role": "assistant", "content": "claims"}}]}}\n')
+    with open(f"{work}/h/dlm.yaml", "w") as f:
+        f.write("project: hub\nbase: hf:acme/base\ndata: {train: rows.jsonl, held_out: 4, max_len: 64}\ntrain: {rank: 4, lr: 1e-2, max_steps: 3, batch_size: 4, precision: f32}\n")
+    trained = dlm("-C", f"{work}/h", "train", "sft")
+    out = dlm("-C", f"{work}/h", "push", "hf:acme/onhub", "hub")
+    card = ModelCard(out["card"])
+    check("the card names the base on the Hub", card.data.base_model == "acme/base", card.data.base_model)
+    m = AutoPeftModelForCausalLM.from_pretrained("acme/onhub", dtype=torch.float32, attn_implementation="eager").eval()
+    same_logprobs("PEFT finds the base by the adapter alone", m, trained["folder"])
+    again = dlm("-C", f"{work}/h", "pull", "hf:acme/onhub")
+    check("dlm knows its own adapter again", again["adapter"] == out["adapter"])
+
+
 def reasons():
     """Both clients give the Hub's own words."""
     for name, token, repo, words in (("a wrong token", "hf_wrong", "acme/desk", "Invalid credentials in Authorization header"), ("no right to write", "hf_bob", "acme/desk2", "acme")):
@@ -93,7 +116,7 @@ def reasons():
         check(f"{name} is told", words in theirs and words in ours, ours.strip()[:200])
 
 
-for part in (dlm_to_client, client_to_dlm, reasons):
+for part in (dlm_to_client, client_to_dlm, everything_from_the_hub, reasons):
     try:
         part()
     except (DlmError, HfHubHTTPError, OSError, ValueError, KeyError) as e:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"dlm"
@@ -178,24 +179,20 @@ func (a *app) knownAdapter(got dlm.PulledAdapter) (dlm.Artifact, bool, error) {
 	if err != nil {
 		return dlm.Artifact{}, false, nil //nolint:nilerr // it was pushed from elsewhere
 	}
+	if !slices.ContainsFunc(art.Files, func(f dlm.File) bool { return f.Path == "adapter_model.safetensors" && f.Digest == got.Digest }) {
+		return dlm.Artifact{}, false, nil
+	}
 	dir, err := s.Materialise(a.ctx, art.ID)
 	if err != nil {
 		return art, false, err
 	}
-	if same, err := sameConfig(dir, got.Path); err != nil || !same {
+	same, err := sameConfig(dir, got.Path)
+	if err != nil || !same {
 		return dlm.Artifact{}, false, err
 	}
-	for _, name := range []string{"adapter_model.safetensors", "dlm_adapter.json"} {
-		x, errX := os.ReadFile(filepath.Join(dir, name))
-		y, errY := os.ReadFile(filepath.Join(got.Path, name))
-		if err := errors.Join(errX, errY); err != nil {
-			return art, false, err
-		}
-		if string(x) != string(y) {
-			return dlm.Artifact{}, false, nil
-		}
-	}
-	return art, true, nil
+	x, errX := os.ReadFile(filepath.Join(dir, "dlm_adapter.json"))
+	y, errY := os.ReadFile(filepath.Join(got.Path, "dlm_adapter.json"))
+	return art, string(x) == string(y), errors.Join(errX, errY)
 }
 
 // sameConfig compares PEFT's configurations of two folders, but for where they say

@@ -51,10 +51,11 @@ type policy struct {
 	stall    time.Duration // without a byte of a body
 	backoff  time.Duration // before the second attempt; doubles up to maxWait
 	maxWait  time.Duration
-	attempts int // in a row without progress
+	asked    time.Duration // the longest wait that a host may ask for
+	attempts int           // in a row without progress
 }
 
-var patience = policy{connect: 4 * time.Second, answer: 20 * time.Second, stall: 30 * time.Second, backoff: 500 * time.Millisecond, maxWait: 8 * time.Second, attempts: 5}
+var patience = policy{connect: 4 * time.Second, answer: 20 * time.Second, stall: 30 * time.Second, backoff: 500 * time.Millisecond, maxWait: 8 * time.Second, asked: 5 * time.Minute, attempts: 5}
 
 // New returns a Hub. It touches neither network nor disk.
 func New(o Options) (*Hub, error) { return newHub(o, patience) }

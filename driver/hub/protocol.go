@@ -337,7 +337,10 @@ func (h *Hub) retry(ctx context.Context, try func(context.Context) (progressed b
 		pause := wait
 		var a *answerError
 		if errors.As(err, &a) && a.retry > 0 {
-			pause = min(a.retry, 30*time.Second)
+			pause = min(a.retry, h.policy.asked)
+			if pause >= 3*time.Second {
+				h.note(fmt.Sprintf("%v; trying again in %v", err, pause))
+			}
 		}
 		select {
 		case <-ctx.Done():

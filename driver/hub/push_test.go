@@ -140,7 +140,7 @@ func TestPushWeather(t *testing.T) {
 			return 500, nil
 		}
 		if seen[part] == 1 && part == 3 {
-			return 503, map[string]string{"Retry-After": "0"}
+			return 503, map[string]string{"Retry-After": "1"}
 		}
 		return 0, nil
 	}
