@@ -47,7 +47,7 @@ func hubEnv(t *testing.T, f *testkit.FakeHub) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(append(os.Environ(), env...), "HF_HUB_OFFLINE=", "HF_ENDPOINT="+f.URL, "HF_TOKEN=hf_ann")
+	return append(append(os.Environ(), env...), "HF_HUB_OFFLINE=0", "HF_ENDPOINT="+f.URL, "HF_TOKEN=hf_ann")
 }
 
 // TestKilledPushGoesOn kills dlm with SIGKILL in the middle of an upload. With

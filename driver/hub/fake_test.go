@@ -50,7 +50,7 @@ func blobSHA1(b []byte) string {
 }
 
 // quick is the patience of tests.
-var quick = policy{connect: time.Second, answer: 2 * time.Second, stall: 300 * time.Millisecond, backoff: time.Millisecond, maxWait: 5 * time.Millisecond, asked: 50 * time.Millisecond, attempts: 3}
+var quick = policy{connect: time.Second, answer: 5 * time.Second, stall: time.Second, backoff: time.Millisecond, maxWait: 5 * time.Millisecond, asked: 50 * time.Millisecond, attempts: 3}
 
 // client returns a Hub on the fake with a cache of its own, and its notes.
 func (f *fake) client(cache string, change ...func(*Options)) (*Hub, *[]string) {

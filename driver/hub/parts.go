@@ -104,6 +104,7 @@ func (u *upload) sendAndKeep(ctx context.Context, in content, n int) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.state.ETags[n] = tag
+	u.report()
 	return u.h.keepUpload(u.state)
 }
 
@@ -172,12 +173,18 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// count reports progress: the parts that are through, and what of the others is
-// on its way. What must be sent again does not make it go back.
+// count notes how many bytes of part n are on their way.
 func (u *upload) count(n int, all int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.busy[n] = all
+	u.report()
+}
+
+// report tells the progress: the parts that are through, and what of the others
+// is on its way. What must be sent again does not make it go back. Callers hold
+// u.mu.
+func (u *upload) report() {
 	var done int64
 	if u.state.Parts != nil {
 		for p := range u.state.ETags {

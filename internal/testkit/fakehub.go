@@ -251,6 +251,10 @@ func (f *FakeHub) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	verb, arg, _ := strings.Cut(rest, "/")
+	folder := ""
+	if verb == "tree" {
+		arg, folder, _ = strings.Cut(arg, "/") // a revision's own slashes are escaped
+	}
 	arg, _ = url.PathUnescape(arg)
 	switch verb {
 	case "preupload", "branch", "commit", "info":
@@ -258,7 +262,7 @@ func (f *FakeHub) answer(w http.ResponseWriter, r *http.Request) {
 	case "", "revision":
 		f.info(w, repo, arg)
 	case "tree":
-		f.tree(w, r, repo, arg)
+		f.tree(w, r, repo, arg, folder)
 	case "resolve":
 		rev, path, _ := strings.Cut(arg, "/")
 		f.resolve(w, r, repo, rev, path)

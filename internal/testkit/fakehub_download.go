@@ -21,7 +21,7 @@ func (f *FakeHub) info(w http.ResponseWriter, repo *FakeRepo, rev string) {
 		"private": repo.Private, "gated": false, "disabled": false, "tags": []string{}, "downloads": 1, "likes": 1})
 }
 
-func (f *FakeHub) tree(w http.ResponseWriter, r *http.Request, repo *FakeRepo, rev string) {
+func (f *FakeHub) tree(w http.ResponseWriter, r *http.Request, repo *FakeRepo, rev, folder string) {
 	if f.NoTree {
 		w.WriteHeader(404)
 		return
@@ -31,14 +31,24 @@ func (f *FakeHub) tree(w http.ResponseWriter, r *http.Request, repo *FakeRepo, r
 		return
 	}
 	all := []map[string]any{{"type": "directory", "oid": strings.Repeat("1", 40), "size": 0, "path": "sub"}}
+	if folder != "" {
+		all = nil
+	}
 	for _, n := range c.paths() {
 		b := c.Files[n]
+		if folder != "" && !strings.HasPrefix(n, folder+"/") {
+			continue
+		}
 		e := map[string]any{"type": "file", "oid": blobSHA1(b), "size": len(b), "path": n}
 		if c.LFS[n] {
 			e["oid"] = strings.Repeat("2", 40) // of the pointer
 			e["lfs"] = map[string]any{"oid": sha256Hex(b), "size": len(b), "pointerSize": 134}
 		}
 		all = append(all, e)
+	}
+	if folder != "" && len(all) == 0 {
+		refuse(w, 404, "EntryNotFound", folder+" does not exist")
+		return
 	}
 	at, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
 	all = all[min(at, len(all)):]
