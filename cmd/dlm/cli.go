@@ -12,12 +12,13 @@ type cli struct {
 	Pull   pullCmd   `cmd:"" help:"Get a base model: smollm2-135m-instruct, hf:owner/name, or a path; or an adapter: hf:owner/name."`
 	Push   pushCmd   `cmd:"" help:"Put an adapter on the Hub, with a model card made from its lineage."`
 
-	Run    runCmd    `cmd:"" help:"Bring the whole project up to date: check, train, evaluate, gate, promote."`
-	Data   dataCmd   `cmd:"" help:"Look at training data as the base model will see it."`
-	Golden goldenCmd `cmd:"" help:"Golden sets: new, add, split, lock, show."`
-	Train  trainCmd  `cmd:"" help:"Train an adapter."`
-	Eval   evalCmd   `cmd:"" help:"Evaluate baselines and an adapter on the golden set."`
-	Gate   gateCmd   `cmd:"" help:"Is an adapter good enough? Exit code 0 pass, 3 fail, 4 inconclusive."`
+	Run     runCmd     `cmd:"" help:"Bring the whole project up to date: check, train, evaluate, gate, promote."`
+	Data    dataCmd    `cmd:"" help:"Look at training data as the base model will see it."`
+	Golden  goldenCmd  `cmd:"" help:"Golden sets: new, add, split, lock, show."`
+	Train   trainCmd   `cmd:"" help:"Train an adapter."`
+	Trainer trainerCmd `cmd:"" help:"Trainers outside of dlm: install."`
+	Eval    evalCmd    `cmd:"" help:"Evaluate baselines and an adapter on the golden set."`
+	Gate    gateCmd    `cmd:"" help:"Is an adapter good enough? Exit code 0 pass, 3 fail, 4 inconclusive."`
 
 	Adapters adaptersCmd `cmd:"" help:"Adapters and their aliases: list, promote, rollback, diff, import, card."`
 	Export   exportCmd   `cmd:"" help:"Write base and adapter for other engines, with a proof by the golden set: hf, gguf, gguf-lora, ollama."`

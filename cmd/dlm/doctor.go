@@ -6,6 +6,7 @@ import (
 
 	"dlm"
 	"dlm/driver/native"
+	"dlm/driver/trl"
 	"dlm/driver/vllm"
 	"dlm/lifecycle"
 )
@@ -25,6 +26,7 @@ type doctorOut struct {
 	VLLM    *vllm.Found      `json:"vllm,omitempty"`
 	Plan    *dlm.TrainPlan   `json:"plan,omitempty"`
 	Base    *dlm.PulledModel `json:"base,omitempty"`
+	Trainer *trl.Environment `json:"trainer,omitempty"`
 }
 
 func (c *doctorCmd) Run(a *app) error {
@@ -43,6 +45,7 @@ func (c *doctorCmd) Run(a *app) error {
 		return err
 	}
 	out.VLLM = a.inspectVLLM(p)
+	out.Trainer = a.examineTrainer(p)
 	if c.Plan {
 		l, err := a.newPipeline(c.Set)
 		if err != nil {
@@ -71,6 +74,9 @@ func (c *doctorCmd) print(a *app, out doctorOut) {
 	}
 	if v := out.VLLM; v != nil {
 		a.printf("vLLM       %s\n", vllmLine(*v))
+	}
+	if out.Trainer != nil {
+		a.printTrainer(out.Trainer)
 	}
 	if out.Project == "" {
 		a.printf("project    none here; dlm init begins one\n")

@@ -53,10 +53,10 @@ func (in Install) Run(ctx context.Context) (Python, Receipt, error) {
 		return Python{}, Receipt{}, err
 	}
 	p := Python{Path: interpreter(dir), From: "dlm trainer install trl"}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := errors.Join(os.MkdirAll(in.Root, 0o755), os.MkdirAll(filepath.Dir(dir), 0o755)); err != nil {
 		return p, Receipt{}, err
 	}
-	unlock, err := lockFile(dir+".lock", "another process is installing into "+dir+"; wait for it")
+	unlock, err := lockFile(EnvironmentDir(in.Root)+".lock", "another process is installing into "+dir+"; wait for it")
 	if err != nil {
 		return p, Receipt{}, err
 	}
@@ -91,7 +91,7 @@ func (in Install) point(dir string) error {
 		}
 		return nil
 	}
-	return errors.Join(os.MkdirAll(in.Root, 0o755), os.WriteFile(pointer, []byte(dir), 0o644))
+	return os.WriteFile(pointer, []byte(dir), 0o644)
 }
 
 // clear removes what an earlier attempt left, and nothing else.

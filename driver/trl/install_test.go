@@ -163,7 +163,7 @@ func TestInstallFails(t *testing.T) {
 		"broken":         {words: []string{"does not work", "libc.so.9"}},
 		"lacks-trl":      {words: []string{"does not work", "trl is not installed"}},
 		"fine":           {words: []string{"--cuda", "cu128"}, change: func(in *Install) { in.CUDA = "12.8" }},
-		"fine, no place": {words: []string{"something else"}, change: func(in *Install) { in.Dir = "testdata" }},
+		"fine, no place": {words: []string{"something else"}, change: func(in *Install) { in.Dir = "testdata/base" }},
 	} {
 		in, _ := installer(t, how)
 		if c.change != nil {
