@@ -111,16 +111,19 @@ func (f fake) train() int {
 			fmt.Fprint(out, `{"kind":"st`)
 			return 9
 		}
+		for f.is("gate") && step == 6 && resumed == 0 && !exists(filepath.Join(f.dir, "go")) && !exists(filepath.Join(f.dir, StopFile)) {
+			time.Sleep(5 * time.Millisecond) // until the test has done what it must do while this runs
+		}
 		if _, err := os.Stat(filepath.Join(f.dir, StopFile)); err == nil && !f.is("deaf") {
 			f.save(checkpoint, step, j)
 			f.write("stop", map[string]any{"step": step, "steps": j.Steps, "asked": true})
 			return 75
 		}
-		for f.is("hangs") && step == 2 {
-			time.Sleep(time.Second)
-		}
 		if f.is("slow") {
 			time.Sleep(20 * time.Millisecond)
+		}
+		for f.is("hangs") && step == 2 {
+			time.Sleep(time.Second)
 		}
 	}
 	out := filepath.Join(f.dir, OutDir)
