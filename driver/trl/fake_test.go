@@ -111,8 +111,11 @@ func (f fake) train() int {
 			fmt.Fprint(out, `{"kind":"st`)
 			return 9
 		}
-		for f.is("gate") && step == 6 && resumed == 0 && !exists(filepath.Join(f.dir, "go")) && !exists(filepath.Join(f.dir, StopFile)) {
-			time.Sleep(5 * time.Millisecond) // until the test has done what it must do while this runs
+		for range 6000 { // until the test has done what it must do while this runs
+			if !f.is("gate") || step != 6 || resumed > 0 || exists(filepath.Join(f.dir, "go")) || exists(filepath.Join(f.dir, StopFile)) {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
 		if _, err := os.Stat(filepath.Join(f.dir, StopFile)); err == nil && !f.is("deaf") {
 			f.save(checkpoint, step, j)
@@ -136,7 +139,8 @@ func (f fake) train() int {
 }
 
 func (f fake) save(path string, step int, j Job) {
-	if err := os.WriteFile(path, []byte(strconv.Itoa(step)), 0o644); err != nil {
+	err := errors.Join(os.WriteFile(path+".tmp", []byte(strconv.Itoa(step)), 0o644), os.Rename(path+".tmp", path)) // whole, whenever it is killed
+	if err != nil {
 		panic(err)
 	}
 	f.write("checkpoint", map[string]any{"step": step, "steps": j.Steps, "path": path})
