@@ -4,7 +4,7 @@ import "unsafe"
 
 // ahead walks the memory of the adapters that a worker will need after the multiply
 // that it is at: the part of each B that belongs to its panels, then its stretch of
-// the A of the multiply that follows. Multiplies prefetch it where they read weights
+// the A of the multiply that follows, and then what else was said to be read next. Multiplies prefetch it where they read weights
 // that are in the cache already.
 type ahead struct {
 	j         *job
@@ -14,6 +14,7 @@ type ahead struct {
 	skip      int     // A to skip, those of other workers before it
 	left      int     // A that are left
 	at, stop  uintptr // what is left of the piece at hand
+	others    []Span  // what is read after this multiply
 }
 
 // begin points the walk at a worker's parts.
@@ -23,6 +24,9 @@ func (h *ahead) begin(j *job, worker int) {
 	h.part, h.end = stretch(j.bases, worker, workers)
 	h.skip, h.left = stretch(j.following(), worker, workers)
 	h.left -= h.skip
+	if len(j.others) > worker {
+		h.others = j.others[worker]
+	}
 }
 
 // queueSpans is the most stretches that one tile fetches, and one.
@@ -30,16 +34,16 @@ const queueSpans = 16
 
 // fill lists about max bytes to prefetch, and after them, without an end, memory
 // that is in the cache anyway.
-func (h *ahead) fill(q *[queueSpans]span, max int, cached uintptr) {
+func (h *ahead) fill(q *[queueSpans]Span, max int, cached uintptr) {
 	n := 0
 	for n < queueSpans-1 && max > 0 && (h.at < h.stop || h.advance()) {
-		if s := (span{h.at, min(h.stop, h.at+uintptr(max))}); s.at < s.end {
+		if s := (Span{h.at, min(h.stop, h.at+uintptr(max))}); s.at < s.end {
 			q[n], h.at = s, s.end
 			max -= int(s.end - s.at)
 			n++
 		}
 	}
-	q[n] = span{cached, ^uintptr(0)}
+	q[n] = Span{cached, ^uintptr(0)}
 }
 
 // advance goes to the next piece and reports whether there is one.
@@ -48,10 +52,15 @@ func (h *ahead) advance() bool {
 		h.advanceB()
 		return true
 	}
-	if h.left == 0 {
+	switch {
+	case h.left > 0:
+		h.advanceA()
+	case len(h.others) > 0:
+		h.at, h.stop = h.others[0].at, h.others[0].end
+		h.others = h.others[1:]
+	default:
 		return false
 	}
-	h.advanceA()
 	return true
 }
 

@@ -48,7 +48,7 @@ func TestAheadFetchesEveryByte(t *testing.T) {
 	for workers := 1; workers <= 3; workers++ {
 		c := newProjectCase(7, BF16, 24, []int{320, 64, 130}, []int{16, 3, 0, 70, 8})
 		following := newProjectCase(8, BF16, 24, []int{64, 64}, []int{16, 3})
-		j := &job{proj: c.ps, dealt: newLots(workers), chunks: 1, group: 2, a: c.a}
+		j := &job{proj: c.ps, dealt: newLots(workers), chunks: 1, unit: 1, group: 2, a: c.a}
 		for _, p := range following.ps {
 			j.next = append(j.next, p.Low)
 		}
@@ -76,7 +76,7 @@ func TestAheadFetchesEveryByte(t *testing.T) {
 			var h ahead
 			h.begin(j, w)
 			for last := false; !last; {
-				var q [queueSpans]span
+				var q [queueSpans]Span
 				h.fill(&q, 4096, 64)
 				for i := range q {
 					if last = i == 0 && q[i].at == 64; q[i].at == 64 {

@@ -10,9 +10,18 @@ type Block struct {
 	K, N int
 	B    []uint16
 	F    []float32
+	Want int // columns that a multiply computes, a multiple of 16; 0: all N
 }
 
-// MulBlock computes dst [M, N] = a [M, K] · b, or += with accumulate, with
+// wanted is the number of columns that a multiply computes.
+func (b *Block) wanted() int {
+	if b.Want == 0 {
+		return b.N
+	}
+	return b.Want
+}
+
+// MulBlock computes dst [M, Want] = a [M, K] · b, or += with accumulate, with
 // MatMul's chains for bf16 (or f32) weights. Serial: call it inside Run.
 func (x *Exec) MulBlock(dst []float32, ldd int, a Operand, b Block, accumulate bool) {
 	a.check("MulBlock")
@@ -20,11 +29,11 @@ func (x *Exec) MulBlock(dst []float32, ldd int, a Operand, b Block, accumulate b
 	if b.Mode == F32 {
 		n = len(b.F)
 	}
-	if a.Mode != b.Mode || a.Cols != b.K || b.N%laneCols != 0 || (b.Mode == BF16 && b.K&1 != 0) || n < b.K*b.N {
+	if a.Mode != b.Mode || a.Cols != b.K || b.N%laneCols != 0 || (b.Mode == BF16 && b.K&1 != 0) || n < b.K*b.N || b.Want < 0 || b.Want > b.N || b.Want%laneCols != 0 {
 		panic(fmt.Sprintf("kernel: MulBlock: %v operand %d x %d times %v block %d x %d of %d values (same mode, even K, N a multiple of %d)",
 			a.Mode, a.Rows, a.Cols, b.Mode, b.K, b.N, n, laneCols))
 	}
-	checkDst("MulBlock", dst, ldd, a.Rows, b.N)
+	checkDst("MulBlock", dst, ldd, a.Rows, b.wanted())
 	if a.Rows == 0 || b.N == 0 {
 		return
 	}

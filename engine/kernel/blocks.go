@@ -9,6 +9,9 @@ import (
 // This file holds the steps of attention between its multiplies, on blocks of
 // 64 keys. All functions are serial: call them inside Run.
 
+// negInf is below every score.
+var negInf = float32(math.Inf(-1))
+
 // blockCols is the number of keys of a block.
 const blockCols = 64
 
@@ -19,6 +22,7 @@ type blockFuncs struct {
 	transposeRound       func(dst []uint16, ldd int, src []float32, lds, vectors int)       // 16 rows
 	roundRows            func(dst []uint16, ldd int, src []float32, lds, rows, vectors int) // whole vectors
 	pairRows             func(dst, src []uint16, lds, pairs, vectors int)
+	attend               func(*Attention)                                                        // bf16
 	transpose32          func(dst unsafe.Pointer, ldd int, src unsafe.Pointer, lds, vectors int) // 16 rows; strides in bytes
 }
 
@@ -27,6 +31,7 @@ type softmaxTask struct {
 	s, dp         []float32
 	p             Operand
 	rows, seen    int
+	more          int // keys that each row sees more than the one before
 	scale         float32
 	m, sum, delta []float32
 }
@@ -41,12 +46,12 @@ func (t *softmaxTask) check(what string) {
 }
 
 // SoftmaxBlock turns scores s [rows, 64] of one block of keys into unnormalised
-// attention weights. Row i sees the first seen+i keys (seen >= 1); with score =
-// s*scale over those, it sets m[i] = max(m[i], max score), p[i] = exp(score -
+// attention weights. Row i sees the first seen + i*more keys (seen >= 1; more is 1
+// for the rows of a head and 0 for the heads of a row); with score = s*scale over those, it sets m[i] = max(m[i], max score), p[i] = exp(score -
 // m[i]) rounded to p's mode (keys not seen: 0), and sum[i] = the sum of the
 // weights before rounding, in the package's fixed order. s is used up.
-func (x *Exec) SoftmaxBlock(p Operand, s []float32, rows, seen int, scale float32, m, sum []float32) {
-	t := softmaxTask{s: s, p: p, rows: rows, seen: seen, scale: scale, m: m, sum: sum}
+func (x *Exec) SoftmaxBlock(p Operand, s []float32, rows, seen, more int, scale float32, m, sum []float32) {
+	t := softmaxTask{s: s, p: p, rows: rows, seen: seen, more: more, scale: scale, m: m, sum: sum}
 	t.check("SoftmaxBlock")
 	p.check("SoftmaxBlock")
 	if p.Rows < rows || p.Cols < blockCols {
@@ -75,8 +80,8 @@ func (x *Exec) SoftmaxBlock(p Operand, s []float32, rows, seen int, scale float3
 func (t *softmaxTask) maskedRow(x *Exec, i int) []float32 {
 	row := t.s[i*blockCols : (i+1)*blockCols]
 	x.Scale(row, t.scale)
-	for j := t.seen + i; j < blockCols; j++ {
-		row[j] = float32(math.Inf(-1))
+	for j := t.seen + i*t.more; j < blockCols; j++ {
+		row[j] = negInf
 	}
 	return row
 }
@@ -90,7 +95,7 @@ func (t *softmaxTask) maskedRow(x *Exec, i int) []float32 {
 //
 // s and dp are [rows, 64]; row i sees the first seen+i keys.
 func (x *Exec) SoftmaxBlockBackward(s, dp []float32, rows, seen int, scale float32, m, inv, delta []float32) {
-	t := softmaxTask{s: s, dp: dp, rows: rows, seen: seen, scale: scale, m: m, sum: inv, delta: delta}
+	t := softmaxTask{s: s, dp: dp, rows: rows, seen: seen, more: 1, scale: scale, m: m, sum: inv, delta: delta}
 	t.check("SoftmaxBlockBackward")
 	checkLen("SoftmaxBlockBackward: dp", len(dp), rows*blockCols)
 	checkLen("SoftmaxBlockBackward: delta", len(delta), rows)

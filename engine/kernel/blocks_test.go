@@ -7,7 +7,7 @@ import (
 )
 
 // softmaxRun returns all that the two softmax functions write.
-func softmaxRun(x *Exec, mode Mode, rows, seen int, m0 float32) []float32 {
+func softmaxRun(x *Exec, mode Mode, rows, seen, more int, m0 float32) []float32 {
 	r := newRand(uint64(rows*100 + seen))
 	s, dp := randF32(r, rows*64, 8), randF32(r, rows*64, 1)
 	m, sum, delta, inv := make([]float32, rows), make([]float32, rows), randF32(r, rows, 1), make([]float32, rows)
@@ -16,7 +16,7 @@ func softmaxRun(x *Exec, mode Mode, rows, seen int, m0 float32) []float32 {
 	}
 	s2 := append([]float32(nil), s...)
 	p := NewOperand(mode, rows, 64)
-	x.SoftmaxBlock(p, s, rows, seen, 0.125, m, sum)
+	x.SoftmaxBlock(p, s, rows, seen, more, 0.125, m, sum)
 	for i := range inv {
 		inv[i] = 1 / sum[i]
 	}
@@ -37,8 +37,10 @@ func TestSoftmaxBlockBits(t *testing.T) {
 		for _, mode := range []Mode{BF16, F32} {
 			for _, c := range [][2]int{{1, 1}, {1, 64}, {64, 1}, {7, 17}, {64, 200}, {33, 40}} {
 				for _, m0 := range []float32{float32(math.Inf(-1)), 0.5, 30} {
-					wantBits(t, fmt.Sprintf("%s %v rows=%d seen=%d m=%v", set, mode, c[0], c[1], m0),
-						softmaxRun(x, mode, c[0], c[1], m0), softmaxRun(ref, mode, c[0], c[1], m0))
+					for more := range 2 {
+						wantBits(t, fmt.Sprintf("%s %v rows=%d seen=%d more=%d m=%v", set, mode, c[0], c[1], more, m0),
+							softmaxRun(x, mode, c[0], c[1], more, m0), softmaxRun(ref, mode, c[0], c[1], more, m0))
+					}
 				}
 			}
 		}
@@ -57,7 +59,7 @@ func TestSoftmaxBlockAgainstFloat64(t *testing.T) {
 		m[i] = float32(math.Inf(-1))
 	}
 	p := NewOperand(F32, rows, 64)
-	x.SoftmaxBlock(p, s, rows, seen, scale, m, sum)
+	x.SoftmaxBlock(p, s, rows, seen, 1, scale, m, sum)
 	want, wantD := make([]float64, rows*64), make([]float64, rows*64)
 	delta, inv, got := make([]float32, rows), make([]float32, rows), make([]float32, rows*64)
 	for i := range rows {

@@ -9,6 +9,9 @@ func tileBF16_1x1(a *tileArgs)
 func tileBF16_2x1(a *tileArgs)
 
 //go:noescape
+func tileBF16_3x1(a *tileArgs)
+
+//go:noescape
 func tileBF16_4x1(a *tileArgs)
 
 //go:noescape
@@ -24,6 +27,9 @@ func tileBF16_1x2(a *tileArgs)
 func tileBF16_2x2(a *tileArgs)
 
 //go:noescape
+func tileBF16_3x2(a *tileArgs)
+
+//go:noescape
 func tileBF16_4x2(a *tileArgs)
 
 //go:noescape
@@ -37,6 +43,9 @@ func tileBF16_1x3(a *tileArgs)
 
 //go:noescape
 func tileBF16_2x3(a *tileArgs)
+
+//go:noescape
+func tileBF16_3x3(a *tileArgs)
 
 //go:noescape
 func tileBF16_4x3(a *tileArgs)
@@ -141,6 +150,9 @@ func tileF32x16_1x1(a *tileArgs)
 func tileF32x16_2x1(a *tileArgs)
 
 //go:noescape
+func tileF32x16_3x1(a *tileArgs)
+
+//go:noescape
 func tileF32x16_4x1(a *tileArgs)
 
 //go:noescape
@@ -156,6 +168,9 @@ func tileF32x16_1x2(a *tileArgs)
 func tileF32x16_2x2(a *tileArgs)
 
 //go:noescape
+func tileF32x16_3x2(a *tileArgs)
+
+//go:noescape
 func tileF32x16_4x2(a *tileArgs)
 
 //go:noescape
@@ -169,6 +184,9 @@ func tileF32x16_1x3(a *tileArgs)
 
 //go:noescape
 func tileF32x16_2x3(a *tileArgs)
+
+//go:noescape
+func tileF32x16_3x3(a *tileArgs)
 
 //go:noescape
 func tileF32x16_4x3(a *tileArgs)
@@ -917,9 +935,9 @@ func rowSwiGLUBackIntF32x8(a *rowArgs)
 // tilesBF16 by vectors, then by rows; nil where there is none.
 var tilesBF16 = tileSet{
 	plain: [5][17]func(*tileArgs){
-		1: {1: tileBF16_1x1, 2: tileBF16_2x1, 4: tileBF16_4x1, 8: tileBF16_8x1, 16: tileBF16_16x1},
-		2: {1: tileBF16_1x2, 2: tileBF16_2x2, 4: tileBF16_4x2, 8: tileBF16_8x2, 12: tileBF16_12x2},
-		3: {1: tileBF16_1x3, 2: tileBF16_2x3, 4: tileBF16_4x3, 8: tileBF16_8x3},
+		1: {1: tileBF16_1x1, 2: tileBF16_2x1, 3: tileBF16_3x1, 4: tileBF16_4x1, 8: tileBF16_8x1, 16: tileBF16_16x1},
+		2: {1: tileBF16_1x2, 2: tileBF16_2x2, 3: tileBF16_3x2, 4: tileBF16_4x2, 8: tileBF16_8x2, 12: tileBF16_12x2},
+		3: {1: tileBF16_1x3, 2: tileBF16_2x3, 3: tileBF16_3x3, 4: tileBF16_4x3, 8: tileBF16_8x3},
 		4: {1: tileBF16_1x4, 2: tileBF16_2x4, 3: tileBF16_3x4, 4: tileBF16_4x4, 5: tileBF16_5x4, 6: tileBF16_6x4},
 	},
 	scale:    [7]func(*tileArgs){1: tileScaleBF16_1, 2: tileScaleBF16_2, 3: tileScaleBF16_3, 4: tileScaleBF16_4, 5: tileScaleBF16_5, 6: tileScaleBF16_6},
@@ -931,9 +949,9 @@ var tilesBF16 = tileSet{
 // tilesF32x16 by vectors, then by rows; nil where there is none.
 var tilesF32x16 = tileSet{
 	plain: [5][17]func(*tileArgs){
-		1: {1: tileF32x16_1x1, 2: tileF32x16_2x1, 4: tileF32x16_4x1, 8: tileF32x16_8x1, 16: tileF32x16_16x1},
-		2: {1: tileF32x16_1x2, 2: tileF32x16_2x2, 4: tileF32x16_4x2, 8: tileF32x16_8x2, 12: tileF32x16_12x2},
-		3: {1: tileF32x16_1x3, 2: tileF32x16_2x3, 4: tileF32x16_4x3, 8: tileF32x16_8x3},
+		1: {1: tileF32x16_1x1, 2: tileF32x16_2x1, 3: tileF32x16_3x1, 4: tileF32x16_4x1, 8: tileF32x16_8x1, 16: tileF32x16_16x1},
+		2: {1: tileF32x16_1x2, 2: tileF32x16_2x2, 3: tileF32x16_3x2, 4: tileF32x16_4x2, 8: tileF32x16_8x2, 12: tileF32x16_12x2},
+		3: {1: tileF32x16_1x3, 2: tileF32x16_2x3, 3: tileF32x16_3x3, 4: tileF32x16_4x3, 8: tileF32x16_8x3},
 		4: {1: tileF32x16_1x4, 2: tileF32x16_2x4, 3: tileF32x16_3x4, 4: tileF32x16_4x4, 5: tileF32x16_5x4, 6: tileF32x16_6x4},
 	},
 	scale:    [7]func(*tileArgs){1: tileScaleF32x16_1, 2: tileScaleF32x16_2, 3: tileScaleF32x16_3, 4: tileScaleF32x16_4, 5: tileScaleF32x16_5, 6: tileScaleF32x16_6},

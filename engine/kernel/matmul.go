@@ -21,6 +21,9 @@ type job struct {
 	one    [1]Projection
 	sums   []float32
 	panels int          // of all projections
+	unit   int          // 2 where tasks are counted in halves of a panel, else 1
+	coming []*Panels    // weights of the multiply after this one
+	others [][]Span     // by worker: what is read between the two
 	bases  int          // tasks that multiply with W
 	shares int          // tasks that compute H
 	low    int          // pieces of H

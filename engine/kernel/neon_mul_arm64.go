@@ -91,14 +91,14 @@ func neonDecode(s *scratch, dst unsafe.Pointer, w *Panels, panel, block, count i
 // neonBlock is MulBlock. It knows no worker, so it borrows scratch memory.
 func neonBlock(dst []float32, ldd int, a Operand, b Block, accumulate bool) {
 	if b.K == 0 {
-		clearUnless(accumulate, dst, ldd, a.Rows, b.N)
+		clearUnless(accumulate, dst, ldd, a.Rows, b.wanted())
 		return
 	}
 	s, slot := borrowScratch()
 	defer returnScratch(s, slot)
 	j := &s.tiles
-	for c := 0; c < b.N; c += panelCols {
-		cols := min(panelCols, b.N-c)
+	for c := 0; c < b.wanted(); c += panelCols {
+		cols := min(panelCols, b.wanted()-c)
 		*j = neonJob{c: dst[c:], ldc: ldd, rows: a.Rows, cols: cols, a: a}
 		for k := 0; k < b.K; k += chunkK {
 			count := min(chunkK, b.K-k)

@@ -93,7 +93,7 @@ func TestNoAllocation(t *testing.T) {
 			x.OuterAccum(dst, 64, src, 16, 16, a)
 			x.ExpSub(dst[:100], src[:100], x.MaxRow(src[:100]))
 			x.Run(3, f)
-			x.SoftmaxBlock(weights, src, 20, 3, 0.125, m, m)
+			x.SoftmaxBlock(weights, src, 20, 3, 1, 0.125, m, m)
 			x.SoftmaxBlockBackward(src, dst, 20, 3, 0.125, m, m, m)
 			x.TransposeRound(square, src, 64, 20)
 			x.RoundRows(weights, src, 64)

@@ -213,8 +213,8 @@ func (p *Panels) part(n, k0 int, dst []float32) {
 
 func portableBlock(dst []float32, ldd int, a Operand, b Block, accumulate bool) {
 	for r := range a.Rows {
-		for c0 := 0; c0 < b.N; c0 += panelCols {
-			cols := min(panelCols, b.N-c0)
+		for c0 := 0; c0 < b.wanted(); c0 += panelCols {
+			cols := min(panelCols, b.wanted()-c0)
 			out := dst[r*ldd+c0 : r*ldd+c0+cols]
 			var acc lanes64
 			if accumulate {

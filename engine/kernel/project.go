@@ -75,7 +75,12 @@ func (x *Exec) project(a Operand, ps []Projection) {
 	if j.few {
 		j.group = x.fewRowsGroup(j.panels, bytes)
 	}
-	j.bases = j.chunks * ((j.panels + j.group - 1) / j.group)
+	j.unit = 1
+	if j.few && x.halves(a, ps) {
+		j.unit = 2
+		j.group = x.fewRowsGroup(2*j.panels, bytes)
+	}
+	j.bases = j.chunks * ((j.unit*j.panels + j.group - 1) / j.group)
 	j.planShares(a.Rows, x.pool.workers)
 	if j.few {
 		j.dealt.deal(j.bases)
@@ -85,7 +90,47 @@ func (x *Exec) project(a Operand, ps []Projection) {
 	j.done.Store(0)
 	x.pool.watch.multiplying(a, ps)
 	x.pool.run(j.shares+j.bases, x.runMatMul)
-	j.a, j.proj = Operand{}, nil
+	j.a, j.proj, j.coming, j.others = Operand{}, nil, nil, nil
+}
+
+// halves reports whether tasks may end within a panel, so that workers get equal
+// parts of few panels. Where shares are added, a task's panels are its own.
+func (x *Exec) halves(a Operand, ps []Projection) bool {
+	if x.set.halves == nil {
+		return false
+	}
+	for i := range ps {
+		if len(ps[i].Low) > 0 || !x.set.halves(ps[i].W.Format, a.Rows) {
+			return false
+		}
+	}
+	return true
+}
+
+// Coming names the weights of the multiply that follows the next one: few rows
+// are multiplied faster than memory answers, so the end of a multiply fetches where
+// each worker will begin then. between is other memory that each worker reads in the
+// meantime. Both change no result.
+func (x *Exec) Coming(ws []*Panels, between [][]Span) {
+	x.pool.mu.Lock()
+	defer x.pool.mu.Unlock()
+	x.job.coming, x.job.others = ws, between
+}
+
+// comingTo is the panel that the worker will begin with.
+func (j *job) comingTo(worker, workers int) Span {
+	n := 0
+	for _, w := range j.coming {
+		n += w.count()
+	}
+	at, _ := stretch(n, worker, workers)
+	for _, w := range j.coming {
+		if at < w.count() {
+			return spanOf(w.bytes(at))
+		}
+		at -= w.count()
+	}
+	return Span{}
 }
 
 // planShares cuts the pieces of H into tasks: for few rows a multiple of the
@@ -165,7 +210,7 @@ func (x *Exec) matMulTask(task, worker int) {
 			s.ahead.begin(j, worker)
 		}
 	}
-	x.baseTask(s, task)
+	x.baseTask(s, task, worker)
 	x.addTask(s, task)
 }
 
@@ -175,21 +220,47 @@ func (j *job) baseRows(task int) (r0, r1 int) {
 	return r0, min(r0+j.chunk, j.a.Rows)
 }
 
-func (j *job) basePanels(task int) (first, last int) {
+// baseUnits are the same in units: panels, or halves of them.
+func (j *job) baseUnits(task int) (first, last int) {
 	first = task / j.chunks * j.group
-	return first, min(first+j.group, j.panels)
+	return first, min(first+j.group, j.unit*j.panels)
+}
+
+func (j *job) basePanels(task int) (first, last int) {
+	first, last = j.baseUnits(task)
+	return first / j.unit, (last + j.unit - 1) / j.unit
 }
 
 // baseTask multiplies with some panels of W.
-func (x *Exec) baseTask(s *scratch, task int) {
+func (x *Exec) baseTask(s *scratch, task, worker int) {
 	j := &x.job
 	r0, r1 := j.baseRows(task)
-	first, last := j.basePanels(task)
+	first, last := j.baseUnits(task)
 	var next *ahead
 	if j.few {
 		next = &s.ahead
 	}
-	x.eachProjection(first, last, func(p *Projection, lo, hi int) { x.projectRows(s, p, next, r0, r1, lo, hi) })
+	at := first
+	x.eachProjection(first, last, j.unit, func(p *Projection, lo, hi int) {
+		at += hi - lo
+		coming := j.panelAt(at)
+		if at == last {
+			coming = j.comingTo(worker, x.pool.workers)
+		}
+		x.projectRows(s, p, next, coming, r0, r1, lo, hi)
+	})
+}
+
+// panelAt is the panel of a unit.
+func (j *job) panelAt(unit int) Span {
+	for i := range j.proj {
+		w := j.proj[i].W
+		if unit < w.count()*j.unit {
+			return spanOf(w.bytes(unit / j.unit))
+		}
+		unit -= w.count() * j.unit
+	}
+	return Span{}
 }
 
 // addTask adds the shares to some panels.
@@ -198,7 +269,7 @@ func (x *Exec) addTask(s *scratch, task int) {
 	r0, r1 := j.baseRows(task)
 	first, last := j.basePanels(task)
 	waited := false
-	x.eachProjection(first, last, func(p *Projection, lo, hi int) {
+	x.eachProjection(first, last, 1, func(p *Projection, lo, hi int) {
 		for i := range p.Low {
 			if !waited {
 				x.waitForShares()
@@ -210,11 +281,11 @@ func (x *Exec) addTask(s *scratch, task int) {
 }
 
 // eachProjection calls f for the panels lo..hi of each projection that are among
-// first..last of all.
-func (x *Exec) eachProjection(first, last int, f func(p *Projection, lo, hi int)) {
+// first..last of all, all counted in units of a panel.
+func (x *Exec) eachProjection(first, last, unit int, f func(p *Projection, lo, hi int)) {
 	for i := range x.job.proj {
 		p := &x.job.proj[i]
-		n := p.W.count()
+		n := p.W.count() * unit
 		if lo, hi := max(first, 0), min(last, n); lo < hi {
 			f(p, lo, hi)
 		}
@@ -222,17 +293,20 @@ func (x *Exec) eachProjection(first, last int, f func(p *Projection, lo, hi int)
 	}
 }
 
-// projectRows multiplies rows r0..r1 with panels lo..hi.
-func (x *Exec) projectRows(s *scratch, p *Projection, next *ahead, r0, r1, lo, hi int) {
+// projectRows multiplies rows r0..r1 with panels lo..hi, in units.
+func (x *Exec) projectRows(s *scratch, p *Projection, next *ahead, coming Span, r0, r1, lo, hi int) {
 	j, t := &x.job, &s.mul
 	*t = panelTask{ldd: p.Ldd, a: j.a.Slice(r0, r1), w: p.W, accumulate: p.Accumulate, shared: x.pool.workers > 1, ahead: next}
 	if p.W.Format.minima() {
 		t.sums = j.sums[r0*(p.W.K/blockK):]
 	}
-	for i := lo; i < hi; i++ {
+	for i := lo / j.unit; i*j.unit < hi; i++ {
 		t.at(p, r0, r1, i)
-		t.next = span{}
-		if i+1 < hi {
+		if j.unit == 2 {
+			t.half = halfOf(lo-2*i, hi-2*i)
+		}
+		t.next = coming
+		if (i+1)*j.unit < hi {
 			t.next = spanOf(p.W.bytes(i + 1))
 		}
 		x.set.panel(s, t)
@@ -252,8 +326,10 @@ func (t *panelTask) at(p *Projection, r0, r1, panel int) {
 
 // addBias adds the same values to every row.
 func (t *panelTask) addBias(bias []float32) {
+	first, last := t.half.columns(t.cols)
+	bias = bias[first:]
 	for r := range t.a.Rows {
-		row := t.dst[r*t.ldd : r*t.ldd+t.cols]
+		row := t.dst[r*t.ldd+first : r*t.ldd+last]
 		for c := range row {
 			row[c] += bias[c]
 		}

@@ -13,6 +13,7 @@ type set struct {
 
 	panel  func(s *scratch, t *panelTask)  // MatMul
 	panelT func(s *scratch, t *panelTTask) // MatMulT
+	halves func(f Format, rows int) bool   // panel can do half a panel; nil: never
 	block  func(dst []float32, ldd int, a Operand, b Block, accumulate bool)
 	// share adds a low-rank share to the panels lo..hi of few rows at once and
 	// returns how many it did; nil: none.
@@ -47,7 +48,7 @@ type panelTask struct {
 	accumulate bool
 	shared     bool   // other workers write columns of the same rows meanwhile
 	half       half   // which columns of the panel
-	next       span   // the weights that this worker multiplies by next
+	next       Span   // the weights that this worker multiplies by next
 	ahead      *ahead // memory that is needed later; nil: none
 }
 
@@ -61,20 +62,27 @@ const (
 	highHalf
 )
 
-// span is a stretch of memory, which nothing but prefetching reads.
-type span struct{ at, end uintptr }
-
-// spanOf is b's memory.
-func spanOf(b []byte) span {
-	at := uintptr(ptr(b))
-	return span{at, at + uintptr(len(b))}
+// halfOf is the half of a panel from lo to hi, in halves.
+func halfOf(lo, hi int) half {
+	switch {
+	case lo > 0:
+		return highHalf
+	case hi < 2:
+		return lowHalf
+	}
+	return bothHalves
 }
 
-// cut takes the first n bytes off.
-func (s *span) cut(n int) span {
-	c := span{s.at, min(s.at+uintptr(n), s.end)}
-	s.at = c.end
-	return c
+// columns are those of the panel's cols that the half has.
+func (h half) columns(cols int) (first, last int) {
+	const middle = panelCols / 2
+	switch h {
+	case lowHalf:
+		return 0, min(cols, middle)
+	case highHalf:
+		return min(cols, middle), cols
+	}
+	return 0, cols
 }
 
 // panelTTask is a piece of MatMulT: all rows of a times W[lo:hi, k0:k0+cols].

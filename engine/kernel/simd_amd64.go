@@ -37,7 +37,7 @@ func (v *simd) panel(s *scratch, t *panelTask) {
 		v.plainBF16(s, t)
 	case f.grouping() != nil && v.fused && t.a.Rows <= fusedUpTo(f):
 		v.fusedGroup(s, t)
-	case f.grouping() == nil && v.fused && t.a.Rows >= tallLow && t.a.Rows <= fusedUpTo(f):
+	case v.fused && tallFits(f, t.a.Rows):
 		tallPanel(s, t)
 	case f.grouping() == nil && v.fused && t.a.Rows <= fusedUpTo(f):
 		fusedPanel(s, t)
@@ -172,13 +172,13 @@ func fusedPanel(s *scratch, t *panelTask) {
 // block is MulBlock. It knows no worker, so it borrows scratch memory.
 func (v *simd) block(dst []float32, ldd int, a Operand, b Block, accumulate bool) {
 	if b.K == 0 {
-		clearUnless(accumulate, dst, ldd, a.Rows, b.N)
+		clearUnless(accumulate, dst, ldd, a.Rows, b.wanted())
 		return
 	}
 	s, slot := borrowScratch()
 	defer returnScratch(s, slot)
-	for c := 0; c < b.N; c += panelCols {
-		cols := min(panelCols, b.N-c)
+	for c := 0; c < b.wanted(); c += panelCols {
+		cols := min(panelCols, b.wanted()-c)
 		j := s.job(dst[c:], ldd, a.Rows, cols)
 		for k := 0; k < b.K; k += chunkK {
 			count := min(chunkK, b.K-k)

@@ -8,6 +8,11 @@ const (
 	tallCols          = panelCols / 2
 )
 
+// tallFits reports whether tallPanel takes rows of that format.
+func tallFits(f Format, rows int) bool {
+	return f.quantised() && f.grouping() == nil && rows >= tallLow && rows <= fusedUpTo(f)
+}
+
 // tallPanel multiplies few rows with a quantised panel, 32 columns at a time:
 // each code is decoded once for all rows of a tile. Meanwhile it fetches the
 // weights that are multiplied next, spread over the whole task: a first tile that
@@ -33,7 +38,7 @@ func tallPanel(s *scratch, t *panelTask) {
 }
 
 // tallTile is one tile: mr rows from row r, half h.
-func tallTile(s *scratch, t *panelTask, h, r, mr int, next span) {
+func tallTile(s *scratch, t *panelTask, h, r, mr int, next Span) {
 	cols := min(t.cols-h*tallCols, tallCols)
 	if cols <= 0 {
 		return

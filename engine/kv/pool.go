@@ -38,9 +38,11 @@ func BlocksFor(n int) int { return (n + BlockSize - 1) / BlockSize }
 // be read and written by the kernels' workers.
 type Pool struct {
 	shape Shape
-	limit int      // blocks that fit the budget
-	made  int      // blocks whose memory exists
-	free  []*block // made and not in use
+	limit int           // blocks that fit the budget
+	made  int           // blocks whose memory exists
+	free  []*block      // made and not in use
+	arena *kernel.Arena // memory of the blocks that are made next
+	room  int           // blocks that it has left
 }
 
 // block is one page: [Layers][KVHeads] times keys, then values.
@@ -50,8 +52,8 @@ type block struct {
 	f    []float32 // f32
 }
 
-// NewPool returns a pool of at most budget bytes. Memory is taken block by
-// block when it is first needed and kept.
+// NewPool returns a pool of at most budget bytes. Memory is taken some
+// blocks at a time when it is first needed and kept.
 func NewPool(shape Shape, budget int64) (*Pool, error) {
 	if shape.Layers <= 0 || shape.KVHeads <= 0 || shape.HeadDim <= 0 || shape.HeadDim%2 != 0 {
 		return nil, fmt.Errorf("key-value cache: %d layers, %d heads of size %d: expected positive numbers and an even head size",
@@ -94,15 +96,31 @@ func (p *Pool) take() (*block, error) {
 	if p.made == p.limit {
 		return nil, ErrFull
 	}
+	if p.room == 0 {
+		p.room = p.slab()
+		p.arena = kernel.NewArena(int64(p.room) * kernel.ArenaBytes(p.shape.BlockBytes()))
+	}
+	p.room--
 	p.made++
 	n := p.shape.Layers * p.shape.KVHeads * 2 * BlockSize * p.shape.HeadDim
 	b := &block{refs: 1}
 	if p.shape.Mode == kernel.F32 {
-		b.f = make([]float32, n)
+		b.f = p.arena.F32(n)
 	} else {
-		b.b = make([]uint16, n)
+		b.b = p.arena.Operand(kernel.BF16, 1, n).B
 	}
 	return b, nil
+}
+
+// slabBytes is the memory that is asked for at once: it gets huge pages. A layer
+// reads some KiB of each sequence, so that with small ones finding them took as long
+// as reading them. Pages that no position is written to are not taken.
+const slabBytes = 16 << 20
+
+// slab is the number of blocks to make memory for: an eighth of the budget at most.
+func (p *Pool) slab() int {
+	n := min(slabBytes/p.shape.BlockBytes(), int64(p.limit/8), int64(p.limit-p.made))
+	return int(max(n, 1))
 }
 
 // drop gives one reference back; the last one frees the block.

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"math"
-
 	"dlm/engine/kernel"
 	"dlm/engine/weights"
 )
@@ -19,7 +17,9 @@ type attentionScratch struct {
 	keys, values [][]kernel.Block
 	joined       []kernel.Block // the lists of segments that share blocks of a parent
 	tasks        []attentionTask
-	workers      []attentionTiles
+	shares       []int           // where each task of the pool begins among tasks, and their end
+	reads        [][]kernel.Span // what each worker reads, where each has one share
+	workers      []kernel.Attention
 	bwd          []backwardTiles
 }
 
@@ -52,15 +52,6 @@ func (t *attentionTask) tile(o kernel.Operand, d int) kernel.Operand {
 	return v
 }
 
-// attentionTiles are one worker's buffers in the forward pass.
-type attentionTiles struct {
-	scores []float32      // [64, 64]
-	out    []float32      // [64, D]
-	p      kernel.Operand // [64, 64] unnormalised weights
-	m, l   []float32      // [64] running maximum and sum
-	sum, f []float32      // [64] a block's sum, and what it rescales by
-}
-
 func planAttention(pl *planner, c weights.Config, n int, train bool, threads int) attentionScratch {
 	const use = "attention"
 	d := c.HeadDim
@@ -70,14 +61,15 @@ func planAttention(pl *planner, c weights.Config, n int, train bool, threads int
 	for range blocks {
 		s.arena.add(pl, use)
 	}
-	s.workers = make([]attentionTiles, threads)
+	s.workers = make([]kernel.Attention, threads)
 	for i := range s.workers {
-		s.workers[i] = attentionTiles{
-			scores: pl.f32(use, chunkRows*BlockLen), out: pl.f32(use, chunkRows*d),
-			p: pl.operand(use, chunkRows, BlockLen),
-			m: pl.f32(use, chunkRows), l: pl.f32(use, chunkRows), sum: pl.f32(use, chunkRows), f: pl.f32(use, chunkRows),
+		s.workers[i] = kernel.Attention{
+			Scores: pl.f32(use, chunkRows*BlockLen), Acc: pl.f32(use, chunkRows*d),
+			Weights: pl.operand(use, chunkRows, BlockLen),
+			M:       pl.f32(use, chunkRows), L: pl.f32(use, chunkRows), Sum: pl.f32(use, chunkRows), F: pl.f32(use, chunkRows),
 		}
 	}
+	s.reads = make([][]kernel.Span, threads)
 	if train {
 		s.bwd = make([]backwardTiles, threads)
 		for i := range s.bwd {
@@ -98,21 +90,80 @@ func (a *blockArena) add(pl *planner, use string) {
 	a.keys, a.values = append(a.keys, k), append(a.values, v)
 }
 
+// planAttend lists the blocks of a layer, and who computes what.
+func (p *Pass) planAttend(ly int) {
+	p.listBlocks(ly)
+	p.planTasks()
+	p.share()
+}
+
 // attend computes causal grouped-query attention for every row and head:
 // a.att [N, H*D] = softmax(q kᵀ / sqrt(D)) v over each row's own sequence.
-func (p *Pass) attend(ly int, a *activations) {
-	p.placeKeys(ly, a)
-	p.planTasks()
-	p.parallel(len(p.att.tasks), p.tasks.attend, job{a: a})
+func (p *Pass) attend(a *activations) {
+	for i := range p.segs {
+		if !p.placedAlone(i) {
+			p.parallel(len(p.segs)*p.m.cfg.KVHeads, p.tasks.place, job{a: a})
+			break
+		}
+	}
+	p.parallel(len(p.att.shares)-1, p.tasks.attend, job{a: a})
 }
 
 func (p *Pass) attendTask(t, worker int) {
-	task, a := &p.att.tasks[t], p.job.a
-	if p.placedAlone(task.seg) {
-		kv := p.m.cfg.KVHeads
-		p.placeRows(task.seg*kv+task.head/task.heads, a, span{row: task.row, pos: task.pos, n: 1})
+	for i := p.att.shares[t]; i < p.att.shares[t+1]; i++ {
+		task, a := &p.att.tasks[i], p.job.a
+		if p.placedAlone(task.seg) {
+			p.placeRows(p.keyValueHead(task), a, span{row: task.row, pos: task.pos, n: 1})
+		}
+		p.attendRows(task, a, &p.att.workers[worker])
 	}
-	p.attendRows(task, a, &p.att.workers[worker])
+}
+
+// share cuts the tasks into shares for the pool. Where all are single rows, reading
+// keys and values is what takes the time: each worker gets one share, about as many
+// keys as another, and the multiply before fetches them into its cache.
+func (p *Pass) share() {
+	s := &p.att
+	s.shares = append(s.shares[:0], 0)
+	for w := range s.reads {
+		s.reads[w] = s.reads[w][:0]
+	}
+	all, workers := 0, p.m.x.Threads()
+	for i := range s.tasks {
+		t := &s.tasks[i]
+		if t.rows > 1 || !p.placedAlone(t.seg) {
+			all = -1
+			break
+		}
+		all += t.cost()
+	}
+	if all < 0 {
+		for i := range s.tasks {
+			s.shares = append(s.shares, i+1)
+		}
+		return
+	}
+	done := 0
+	for i := range s.tasks {
+		t := &s.tasks[i]
+		w := len(s.shares) - 1
+		k := p.keyValueHead(t)
+		for b := 0; b*BlockLen <= t.pos; b++ {
+			v := s.values[k][b]
+			v.K = min(v.K, (t.pos-b*BlockLen+2)&^1)
+			s.reads[w] = append(s.reads[w], s.keys[k][b].Span(), v.Span())
+		}
+		if done += t.cost(); done*workers >= all*(w+1) && w < workers-1 {
+			s.shares = append(s.shares, i+1)
+		}
+	}
+	s.shares = append(s.shares, len(s.tasks))
+}
+
+// cost is what a task of one row takes, about, in keys.
+func (t *attentionTask) cost() int {
+	const fixed = 32 // calls, and writing the row's key and value
+	return t.pos + fixed
 }
 
 // placedAlone reports whether a segment's only row is written to the cache by the
@@ -122,8 +173,8 @@ func (p *Pass) placedAlone(seg int) bool {
 	return s.Cache != nil && len(s.IDs) == 1 && c.Heads/c.KVHeads <= chunkRows
 }
 
-// placeKeys writes the rows' keys and values into their blocks.
-func (p *Pass) placeKeys(ly int, a *activations) {
+// listBlocks lists every segment's blocks.
+func (p *Pass) listBlocks(ly int) {
 	s, kv := &p.att, p.m.cfg.KVHeads
 	s.keys, s.values, s.joined, s.arena.used = s.keys[:0], s.values[:0], s.joined[:0], 0
 	for i := range p.segs {
@@ -136,12 +187,6 @@ func (p *Pass) placeKeys(ly int, a *activations) {
 				k, v = p.segmentBlocks(i, h)
 			}
 			s.keys, s.values = append(s.keys, k), append(s.values, v)
-		}
-	}
-	for i := range p.segs {
-		if !p.placedAlone(i) {
-			p.parallel(len(p.segs)*kv, p.tasks.place, job{a: a})
-			return
 		}
 	}
 }
@@ -196,68 +241,28 @@ func (p *Pass) planTasks() {
 	}
 }
 
-// attendRows walks the key blocks in order, keeping a running maximum m and sum
-// l of each row (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
-// arXiv 2205.14135, algorithm 1):
-//
-//	m' = max(m, max s);  w = exp(s - m');  f = exp(m - m')
-//	l' = l f + Σ w;      o' = o f + bf16(w) v
-func (p *Pass) attendRows(t *attentionTask, a *activations, w *attentionTiles) {
-	cfg, x := &p.m.cfg, p.m.x
-	d, heads, n := cfg.HeadDim, cfg.Heads, t.queries()
-	kvIndex := t.seg*cfg.KVHeads + t.head/(heads/cfg.KVHeads)
-	q := t.tile(a.q, d)
-	scale := attentionScale(d)
-	out := w.out[:n*d]
-	clear(out)
-	for i := range n {
-		w.m[i], w.l[i] = float32(math.Inf(-1)), 0
+// attendRows computes a task.
+func (p *Pass) attendRows(t *attentionTask, a *activations, w *kernel.Attention) {
+	cfg := &p.m.cfg
+	d, heads := cfg.HeadDim, cfg.Heads
+	i := p.keyValueHead(t)
+	w.Q, w.Out = t.tile(a.q, d), t.tile(a.att, d)
+	w.Keys, w.Values = p.att.keys[i], p.att.values[i]
+	w.Seen, w.More, w.Scale = t.pos+1, 1, attentionScale(d)
+	if t.heads > 1 { // heads of one row see the same keys
+		w.More = 0
 	}
-	for b := 0; b*BlockLen < t.pos+t.rows; b++ {
-		x.MulBlock(w.scores, BlockLen, q, p.att.keys[kvIndex][b], false)
-		p.softmaxBlock(t, b, scale, out, w)
-		weights, values := w.p.Slice(0, n), p.att.values[kvIndex][b]
-		weights.Cols, values = t.seenValues(b, values)
-		x.MulBlock(out, d, weights, values, true)
-	}
-	for i := range n {
+	p.m.x.Attend(w)
+	for i := range t.queries() {
 		row, head := t.at(i)
-		w.f[i] = 1 / w.l[i]
-		a.smax[row*heads+head], a.ssum[row*heads+head] = w.m[i], w.l[i]
+		a.smax[row*heads+head], a.ssum[row*heads+head] = w.M[i], w.L[i]
 	}
-	x.ScaleRows(out, d, w.f[:n])
-	x.RoundRows(t.tile(a.att, d), out, d)
 }
 
-// seenValues cuts block b of the values to the positions that some row sees, in
-// pairs: the weights of the others are zero.
-func (t *attentionTask) seenValues(b int, v kernel.Block) (int, kernel.Block) {
-	v.K = min(v.K, (t.pos+t.rows-b*BlockLen+1)&^1)
-	return v.K, v
-}
-
-// softmaxBlock turns one block of scores into weights and rescales what the
-// rows hold so far. Positions after a row's own get weight 0.
-func (p *Pass) softmaxBlock(t *attentionTask, b int, scale float32, out []float32, w *attentionTiles) {
-	x, d, n := p.m.x, p.m.cfg.HeadDim, t.queries()
-	seen := t.pos + 1 - b*BlockLen // of the first row; each further row sees one key more
-	before := w.f[:n]
-	copy(before, w.m[:n])
-	if t.heads == 1 || seen >= BlockLen {
-		x.SoftmaxBlock(w.p.Slice(0, n), w.scores, n, seen, scale, w.m[:n], w.sum[:n])
-	} else { // heads of one row see the same keys
-		for i := range n {
-			x.SoftmaxBlock(w.p.Slice(i, i+1), w.scores[i*BlockLen:], 1, seen, scale, w.m[i:i+1], w.sum[i:i+1])
-		}
-	}
-	for i := range n {
-		before[i] -= w.m[i]
-	}
-	x.Exp(before, before) // of 0 it is exactly 1
-	for i, f := range before {
-		w.l[i] = float32(w.l[i]*f) + w.sum[i]
-	}
-	x.ScaleRows(out, d, before)
+// keyValueHead is the index of the task's keys and values.
+func (p *Pass) keyValueHead(t *attentionTask) int {
+	c := &p.m.cfg
+	return t.seg*c.KVHeads + t.head/(c.Heads/c.KVHeads)
 }
 
 // headRows views columns col..col+d of some rows as an operand of their own.

@@ -43,6 +43,7 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
 	c, n := cfg.Hidden, p.n
 	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
+	p.planAttend(ly)
 	n1 := a.n1.Slice(0, n)
 	x.RMSNormKeep(n1, a.rstd1, p.keep(a.x), p.hid, l.attnNorm, cfg.NormEps, n, c)
 
@@ -58,7 +59,7 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	p.turn(a.k.Slice(0, n), k32, 1)
 	x.Round(a.v.Slice(0, n), v32, kvDim)
 
-	p.attend(ly, a)
+	p.attend(a)
 	p.linearForward(ly, a.att.Slice(0, n), a, true, output{OProj, p.hid[:n*c]}) // the residual is the accumulator
 }
 

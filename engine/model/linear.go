@@ -22,7 +22,13 @@ func (p *Pass) linearForward(ly int, xo kernel.Operand, a *activations, add bool
 			Dst: o.dst, Ldd: lin.out, W: lin.w, Bias: lin.bias, Accumulate: add, Low: p.lowRanks(ly, o.mod, xo, a),
 		})
 	}
-	p.m.x.Project(xo, p.proj, p.following(ly, outs[len(outs)-1].mod)...)
+	last := outs[len(outs)-1].mod
+	var between [][]kernel.Span
+	if last == VProj {
+		between = p.att.reads
+	}
+	p.m.x.Coming(p.m.layers[ly].after[last], between)
+	p.m.x.Project(xo, p.proj, p.following(ly, last)...)
 	clear(p.proj)
 }
 

@@ -22,6 +22,7 @@ type layer struct {
 	qNorm    []float32 // [D], nil unless the family normalises heads (Config.QKNorm)
 	kNorm    []float32 // [D]
 	proj     [NumModules]linear
+	after    [NumModules][]*kernel.Panels // weights of the multiply after the one that ends with a module
 }
 
 // Model is a base model in memory: frozen weights, packed once at their own bit
@@ -59,8 +60,29 @@ func Load(ck *weights.Checkpoint, x *kernel.Exec, mode kernel.Mode) (*Model, err
 	if l.err != nil {
 		return nil, l.err
 	}
+	m.linkLayers()
 	m.rope = newRope(cfg)
 	return m, nil
+}
+
+// linkLayers notes which weights are multiplied after which.
+func (m *Model) linkLayers() {
+	for i := range m.layers {
+		ly := &m.layers[i]
+		weights := func(l *layer, mods ...Module) (ws []*kernel.Panels) {
+			for _, mod := range mods {
+				ws = append(ws, l.proj[mod].w)
+			}
+			return ws
+		}
+		ly.after[VProj] = weights(ly, afterV[:]...)
+		ly.after[OProj] = weights(ly, afterO[:]...)
+		ly.after[UpProj] = weights(ly, afterUp[:]...)
+		ly.after[DownProj] = []*kernel.Panels{m.head}
+		if i+1 < len(m.layers) {
+			ly.after[DownProj] = weights(&m.layers[i+1], afterDown[:]...)
+		}
+	}
 }
 
 // loader collects the first error, so that Load reads as a list of what there is.

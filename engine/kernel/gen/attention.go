@@ -4,7 +4,7 @@ package main
 const (
 	smS, smLDS, smP, smLDP     = 0, 8, 16, 24
 	smRows, smSeen, smM, smSum = 32, 40, 48, 56
-	smDelta, smScale           = 64, 72
+	smDelta, smScale, smMore   = 64, 72, 80
 )
 
 const softmaxVecs = 4 // a block has 64 columns
@@ -75,7 +75,7 @@ func softmaxNext(a *asm, loop string) {
 	a.f("ADDQ R12, DI")
 	a.f("ADDQ $4, R9")
 	a.f("ADDQ $4, R10")
-	a.f("INCQ R8")
+	a.f("ADDQ %d(AX), R8", smMore)
 	a.f("DECQ CX")
 	a.f("JNZ %s", loop)
 	a.end()

@@ -37,7 +37,7 @@ func (fl flavour) heights(nv int) []int {
 	if nv == fl.maxVecs {
 		return []int{1, 2, 3, 4, 5, 6}
 	}
-	h := []int{1, 2, 4}
+	h := []int{1, 2, 3, 4} // 3: the heads that share a key-value head, in many families
 	if fl.maxRows[nv] > 8 {
 		h = append(h, 8)
 	}
