@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -37,6 +38,14 @@ func TestPublishedConfigNamesTheBase(t *testing.T) {
 	os.WriteFile(filepath.Join(b, "adapter_config.json"), bytes.Replace(raw, []byte("16"), []byte("17"), 1), 0o644)
 	if same, err := sameConfig(a, b); err != nil || same {
 		t.Errorf("another rank is taken for the same: %v", err)
+	}
+}
+
+func TestOnlyTheRecipeIsPublished(t *testing.T) {
+	got := recipeOf(map[string]string{"method": "sft", "lr": "0.1", "max_len": "512", "trainer": "trl", "rank_pattern": "{}", "stage": "train",
+		"from": "/somewhere", "imported": "yes", "host": "me@box", "python": "/opt/python", "pushed_as": "sha256:x"})
+	if want := map[string]string{"method": "sft", "lr": "0.1", "max_len": "512", "trainer": "trl", "rank_pattern": "{}"}; !maps.Equal(got, want) {
+		t.Errorf("published: %v, expected %v", got, want)
 	}
 }
 

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -81,11 +81,22 @@ func (a *app) judged(c *card.Card, p *lifecycle.Project, id dlm.Digest) error {
 	return nil
 }
 
-// recipeOf are the settings of a training among an artifact's parameters.
+// recipeOf are the settings of a training among an artifact's parameters: those
+// of dlm.yaml's train section and a few beside it. Others may name what is only
+// this machine's, so they are not published, nor taken over from elsewhere.
 func recipeOf(params map[string]string) map[string]string {
-	out := maps.Clone(params)
-	for _, k := range []string{"stage", "imported", "from"} {
-		delete(out, k)
+	out := map[string]string{}
+	take := func(k string) {
+		if v, ok := params[k]; ok {
+			out[k] = v
+		}
+	}
+	for f := range reflect.TypeFor[lifecycle.TrainSpec]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		take(name)
+	}
+	for _, k := range []string{"max_len", "truncate", "trainer", "unsloth"} {
+		take(k)
 	}
 	return out
 }

@@ -150,7 +150,7 @@ func (a *app) registerPulled(got dlm.PulledAdapter, baseName string, base dlm.Di
 	}
 	art := dlm.Artifact{Kind: dlm.KindAdapter, Name: name, Parents: []dlm.Parent{{Role: "base", ID: b.ID}}, Code: version(), Params: map[string]string{}}
 	if l, ok := lineageIn(got.Path); ok {
-		maps.Copy(art.Params, l.Recipe)
+		maps.Copy(art.Params, recipeOf(l.Recipe))
 		art.Seed, art.Code = l.Seed, l.Code
 		art.Params["pushed_as"] = string(l.ID)
 		for _, d := range l.Data {
