@@ -81,6 +81,7 @@ type Lineage struct {
 	Card
 	Metrics []dlm.Metric `json:"metrics,omitempty"` // of the adapter's arm
 	Primary string       `json:"primary,omitempty"`
+	Engine  string       `json:"engine,omitempty"` // that answered, where it was not dlm's own
 }
 
 // Lineage returns it.
@@ -92,7 +93,7 @@ func (c Card) Lineage() Lineage {
 		l.Gate = &g
 	}
 	if arm, ok := c.arm(); ok {
-		l.Metrics, l.Primary = arm.Metrics, c.Report.Primary
+		l.Metrics, l.Primary, l.Engine = arm.Metrics, c.Report.Primary, c.Report.Engine
 	}
 	return l
 }

@@ -37,7 +37,7 @@ func full() Card {
 		},
 		Golden: &Data{Role: "golden set", Name: "records", Digest: digest("9"), Rows: "200"},
 		Arm:    "desk",
-		Report: &dlm.Report{Primary: "record", Items: 200, Notes: []string{"2 golden prompts also stand in the training rows (secret-item, b)"}, Arms: []dlm.Arm{
+		Report: &dlm.Report{Primary: "record", Items: 200, Engine: "vllm 1.2 bfloat16", Notes: []string{"2 golden prompts also stand in the training rows (secret-item, b)"}, Arms: []dlm.Arm{
 			{Name: "zero-shot", Metrics: []dlm.Metric{metric("record", 0.1, 0.05, 0.2)}},
 			{Name: "desk", Adapter: digest("a"), Metrics: []dlm.Metric{metric("record", 0.795, 0.72, 0.85), {Name: "slot_f1", Value: 0.9, Low: 0.88, High: 0.92, Level: 0.95, Method: "cluster bootstrap", N: 198, Unscored: 2}},
 				Tags: []dlm.TagRow{{Tag: "rare|odd", Metric: weak}, {Tag: "plain", Metric: metric("record", 0.8, 0.7, 0.9)}}},

@@ -127,7 +127,11 @@ func (c Card) howMeasured(arm dlm.Arm) string {
 		return "The report holds no metric."
 	}
 	m := arm.Metrics[0]
-	return fmt.Sprintf("In brackets: %.0f%% intervals (%s). The bold metric is the one that decides.", 100*m.Level, line(m.Method))
+	text := fmt.Sprintf("In brackets: %.0f%% intervals (%s). The bold metric is the one that decides.", 100*m.Level, line(m.Method))
+	if c.Report.Engine != "" {
+		text += " Answered by " + line(c.Report.Engine) + "."
+	}
+	return text
 }
 
 func (c Card) verdict(b *strings.Builder) {
