@@ -31,5 +31,8 @@ if [ "${1:-}" != tiny ] && [ -n "${DLM_VLLM_PYTHON:-${VLLM_PYTHON:-}}" ]; then
   run "vLLM" env DLM_INTEROP=1 DLM_PYTHON="$PY" DLM_VLLM_PYTHON="${DLM_VLLM_PYTHON:-$VLLM_PYTHON}" DLM_TEST_MODEL="$MODEL" \
     VLLM_CPU_KVCACHE_SPACE="${VLLM_CPU_KVCACHE_SPACE:-1}" "${GO:-go}" test -C "$root" -count=1 -v -timeout 60m ./interop/vllm
 fi
+if "$PY" -c 'import trl' 2>/dev/null; then # over an sshd of its own, on Ray where DLM_RAY names the command, two processes
+  run "where training runs" env DLM_INTEROP=1 DLM_PYTHON="$PY" DLM_BIN="$DLM" "${GO:-go}" test -C "$root" -count=1 -v -timeout 60m ./interop/places
+fi
 [ $status = 0 ] && echo "all interop checks hold" || echo "some interop checks failed"
 exit $status

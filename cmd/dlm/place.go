@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"path"
+	"path/filepath"
 
 	"dlm/driver/native"
 	"dlm/driver/trl"
@@ -68,4 +70,34 @@ func (l *pipeline) trlPlace(o *trl.Options) error {
 func sshOptions(p *lifecycle.Project, note func(string)) trl.SSHOptions {
 	s := p.TRL
 	return trl.SSHOptions{Host: s.Host, Port: s.Port, Identity: p.Path(s.Identity), Config: p.Path(s.SSHConfig), Dir: cmp.Or(s.Dir, boxFolder), Note: note}
+}
+
+// exportModal writes the job as a folder for "modal run".
+func (l *pipeline) exportModal(dir string) error {
+	if !l.trainsAfar() {
+		return fmt.Errorf("--export-modal needs trainer: trl, and dlm.yaml says %s: add --set trainer=trl", l.p.Trainer)
+	}
+	o, err := l.trlOptions()
+	if err != nil {
+		return err
+	}
+	o.Place, o.Python = trl.NewLocal(), "python" // Modal's; the file starts it
+	t, err := trl.New(o)
+	if err != nil {
+		return err
+	}
+	codec, err := l.codec()
+	if err != nil {
+		return err
+	}
+	plan, err := t.ExportModal(l.a.ctx, l.trainJob("", codec.Context()), dir)
+	if err != nil {
+		return err
+	}
+	l.a.finish(plan, func() {
+		l.a.printPlan(plan)
+		l.a.printf("wrote %s\nnext: cd %s && modal run %s   (pip install modal && modal setup, once; Modal bills your account), then dlm adapters import %s\n",
+			dir, dir, trl.ModalFile, filepath.Join(dir, trl.OutDir))
+	})
+	return nil
 }

@@ -13,6 +13,8 @@ type trainCmd struct {
 	Method string `arg:"" optional:"" help:"sft (loss on completions), cpt (plain text), dpo, orpo (pairs), kto (labelled answers), grpo (rewards); default: train.method of dlm.yaml."`
 	Name   string `help:"Name of the adapter (default: the project's)."`
 	Plan   bool   `help:"Only print the plan: memory, steps, time on this machine."`
+
+	ExportModal string `placeholder:"DIR" help:"With trainer trl: write a folder from which \"modal run\" trains the job on a GPU of Modal, and do not train."`
 }
 
 func (c *trainCmd) Run(a *app) error {
@@ -34,6 +36,9 @@ func (c *trainCmd) Run(a *app) error {
 	}
 	if c.Name != "" {
 		l.adapterName = c.Name
+	}
+	if c.ExportModal != "" {
+		return l.exportModal(c.ExportModal)
 	}
 	if c.Plan {
 		plan, err := l.plan(a.ctx)

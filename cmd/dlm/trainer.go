@@ -37,9 +37,21 @@ func (l *pipeline) trainer() (dlm.Trainer, error) {
 	if !l.trainsAfar() {
 		return l.native()
 	}
-	codec, err := l.codec()
+	o, err := l.trlOptions()
 	if err != nil {
 		return nil, err
+	}
+	if err := l.trlPlace(&o); err != nil {
+		return nil, err
+	}
+	return trl.New(o)
+}
+
+// trlOptions are those of TRL but for the place.
+func (l *pipeline) trlOptions() (trl.Options, error) {
+	codec, err := l.codec()
+	if err != nil {
+		return trl.Options{}, err
 	}
 	o := trl.Options{
 		Encoder: codec, Order: native.Order, Quantize: l.p.Quantize, Unsloth: l.p.TRL.Unsloth,
@@ -55,13 +67,10 @@ func (l *pipeline) trainer() (dlm.Trainer, error) {
 	if p, ok := codec.(interface{ PadID() int32 }); ok {
 		o.Pad = p.PadID()
 	}
-	if err := l.trlPlace(&o); err != nil {
-		return nil, err
-	}
 	if !l.p.TRL.Unsloth { // it makes its own adapter
 		o.Init = l.firstAdapter
 	}
-	return trl.New(o)
+	return o, nil
 }
 
 func (l *pipeline) trainerAndCodec() (dlm.Trainer, dlm.Codec, error) {
