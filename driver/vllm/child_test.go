@@ -56,7 +56,7 @@ func fakeChild(mode string, args []string) int {
 		time.Sleep(time.Minute)
 		return 0
 	}
-	f := &fake{seed: baseSeed, key: os.Getenv("VLLM_API_KEY")}
+	f := &fake{seed: baseSeed, key: os.Getenv("VLLM_API_KEY"), dies: mode == "dies"}
 	server := http.Server{Addr: "127.0.0.1:" + argument(args, "--port"), Handler: f}
 	fmt.Println(server.ListenAndServe())
 	return 1
@@ -140,6 +140,16 @@ func TestKilledChild(t *testing.T) {
 	mustRefuse(t, err, false, "signal: killed", "last words", "arguments:", "vllm.log")
 	_, err = one(e, dlm.GenerateRequest{Raw: "Hi"})
 	mustRefuse(t, err, false, "signal: killed")
+}
+
+// TestDyingEngine: vLLM's server says that its engine died; why stands in the log.
+func TestDyingEngine(t *testing.T) {
+	e, err := startChild(t, t.TempDir(), "dies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = one(e, dlm.GenerateRequest{Raw: "Hi"})
+	mustRefuse(t, err, false, "last words", "TimeoutError: RPC call to execute_model timed out", "vllm.log")
 }
 
 func TestChildThatDoesNotStart(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -140,6 +141,13 @@ func reason(raw []byte, fallback string) string {
 		return fallback + ": " + text
 	}
 	return fallback
+}
+
+// isEngineDead says that the part of vLLM that computes has died, which the part
+// that answers knows first.
+func isEngineDead(err error) bool {
+	var a *apiError
+	return errors.As(err, &a) && a.Status == http.StatusInternalServerError && strings.Contains(a.Message, "EngineCore")
 }
 
 // isConnection says whether err is of the way to the server, not of its answer.

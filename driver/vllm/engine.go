@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dlm"
 )
@@ -26,6 +27,9 @@ type Engine struct {
 	key   string
 	model string // what the server calls the base
 	child *child // nil: somebody else's vLLM
+
+	turn sync.RWMutex // read-held by each generation, held by a scoring: see logProbs
+	cut  atomic.Bool  // a generation was cancelled and may still be ending there
 
 	mu       sync.Mutex         // held while adapters are loaded
 	adapters map[string]*served // by absolute path
@@ -140,8 +144,10 @@ func (e *Engine) failed(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case e.child != nil && isConnection(err) && e.child.endsSoon():
+	case e.child != nil && (isConnection(err) || isEngineDead(err)) && e.child.endsSoon():
 		return e.child.lastWords()
+	case e.child != nil && isEngineDead(err):
+		return fmt.Errorf("%w; the log says: %s (all of it: %s)", err, lastWords(e.child.log), e.child.log)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dlm"
@@ -29,8 +30,11 @@ type fake struct {
 	deaf     bool   // adapters are loaded and answer as the base
 	noIDs    bool   // an older vLLM: it returns no token ids
 	addBOS   bool   // it puts a token before the prompt
+	dies     bool   // its engine dies at the first completion, and it ends a moment later
 	breakAt  int    // tokens after which a stream breaks off; 0: never
 	onlyBase bool   // no runtime LoRA
+
+	under atomic.Int32 // completions under way
 
 	mu       sync.Mutex
 	adapters map[string]toy
@@ -113,6 +117,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case "/health":
+	case "/metrics":
+		fmt.Fprintf(w, "vllm:num_requests_running{engine=\"0\"} %d.0\n", f.under.Load())
 	case "/version":
 		fmt.Fprint(w, `{"version":"0.32.0"}`)
 	case "/v1/models":
@@ -232,6 +238,12 @@ func (f *fake) completion(w http.ResponseWriter, r *http.Request) {
 	if body.Model == "base" {
 		m, known = toy{base: f.seed}, true
 	}
+	if f.dies && body.PromptLogProbs == nil {
+		fmt.Println("(EngineCore pid=3) ERROR 11-24 13:41:17 [core.py:7] TimeoutError: RPC call to execute_model timed out.")
+		fail(w, 500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
+		time.AfterFunc(100*time.Millisecond, func() { os.Exit(1) })
+		return
+	}
 	if !known {
 		fail(w, 404, "The model `"+body.Model+"` does not exist.")
 		return
@@ -243,11 +255,19 @@ func (f *fake) completion(w http.ResponseWriter, r *http.Request) {
 	if f.addBOS {
 		body.Prompt = append([]int32{testkit.ByteStart}, body.Prompt...)
 	}
+	n := f.under.Add(1)
+	over := sync.OnceFunc(func() { f.under.Add(-1) })
+	defer over()
 	if body.PromptLogProbs != nil {
+		if n > 1 {
+			fail(w, 500, "EngineCore encountered an issue: a scoring shared its step") // as vLLM on processors dies
+			return
+		}
+		time.Sleep(time.Millisecond)
 		f.scored(w, m, body)
 		return
 	}
-	f.stream(w, r, m, body)
+	f.stream(w, r, m, body, over)
 }
 
 func (f *fake) scored(w http.ResponseWriter, m toy, body fakeRequest) {
@@ -260,7 +280,7 @@ func (f *fake) scored(w http.ResponseWriter, m toy, body fakeRequest) {
 
 // stream generates, and sends now one token and now two an event, as vLLM does
 // when its client is slow.
-func (f *fake) stream(w http.ResponseWriter, r *http.Request, m toy, body fakeRequest) {
+func (f *fake) stream(w http.ResponseWriter, r *http.Request, m toy, body fakeRequest, over func()) {
 	ids, text := slices.Clone(body.Prompt), testkit.ByteCodec{}.Spell(nil)
 	var chunk []int32
 	var logps []float64
@@ -290,6 +310,7 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request, m toy, body fakeRe
 			choice["prompt_token_ids"] = body.Prompt
 		}
 		if finish != "" {
+			over() // before the client knows
 			choice["finish_reason"] = finish
 		}
 		event, _ := json.Marshal(map[string]any{"choices": []any{choice}})

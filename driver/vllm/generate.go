@@ -172,6 +172,8 @@ func sampled(s dlm.Sampling) request {
 
 // complete streams one completion.
 func (e *Engine) complete(ctx context.Context, p prepared, emit func(dlm.Token)) (dlm.Completion, error) {
+	e.turn.RLock()
+	defer e.turn.RUnlock()
 	body, err := e.do(ctx, "POST", "/v1/completions", p.body)
 	if err != nil {
 		return dlm.Completion{}, err
@@ -179,6 +181,7 @@ func (e *Engine) complete(ctx context.Context, p prepared, emit func(dlm.Token))
 	defer body.Close()
 	r := reading{p: &p, text: e.o.Codec.Spell(p.stop), emit: emit}
 	if err := readEvents(body, r.event); err != nil {
+		e.cut.Store(true)
 		return dlm.Completion{}, err
 	}
 	if r.out.Finish == "" {

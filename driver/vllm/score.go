@@ -3,9 +3,13 @@ package vllm
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"dlm"
 )
@@ -65,7 +69,17 @@ func (e *Engine) spell(ids []int32, logps []float64) (out dlm.Scored) {
 }
 
 // logProbs returns the log-probability of each of ids[1:], given those before.
+//
+// It waits until it is the only request under way. With LoRA on, vLLM 0.32 on
+// processors dies when it scores a prompt in a step that holds another request:
+// it computes the prompt's logits with the adapter indices of the step's sampled
+// rows, of which there are as many as requests; one is broadcast, two do not fit.
 func (e *Engine) logProbs(ctx context.Context, model string, ids []int32) ([]float64, error) {
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	if e.cut.Swap(false) {
+		e.settle(ctx)
+	}
 	body := sampled(dlm.Sampling{MaxTokens: 1})
 	body.Model, body.Prompt, body.StopIDs, body.PromptProbs = model, ids, []int32{}, new(int)
 	var answer struct {
@@ -95,4 +109,36 @@ func (e *Engine) logProbs(ctx context.Context, model string, ids []int32) ([]flo
 		out[i] = min(*v.LogProb, 0)
 	}
 	return out, nil
+}
+
+// settleFor is how long a cancelled request may take to end in vLLM.
+const settleFor = 10 * time.Second
+
+// settle waits until vLLM runs no request any more, as far as its metrics tell.
+func (e *Engine) settle(ctx context.Context) {
+	for end := time.Now().Add(settleFor); time.Now().Before(end); {
+		body, err := e.do(ctx, http.MethodGet, "/metrics", nil)
+		if err != nil {
+			return // it has none; the request that follows will say more
+		}
+		raw, err := io.ReadAll(io.LimitReader(body, 8<<20))
+		body.Close()
+		if err != nil || !busy(string(raw)) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// busy reads vLLM's metrics: are requests running or waiting?
+func busy(metrics string) bool {
+	for line := range strings.Lines(metrics) {
+		if !strings.HasPrefix(line, "vllm:num_requests_running") && !strings.HasPrefix(line, "vllm:num_requests_waiting") {
+			continue
+		}
+		if f := strings.Fields(line); f[len(f)-1] != "0.0" && f[len(f)-1] != "0" {
+			return true
+		}
+	}
+	return false
 }

@@ -21,6 +21,17 @@ func TestReadEvents(t *testing.T) {
 	}
 }
 
+func TestBusy(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "vllm:num_requests_running{engine=\"0\",model_name=\"base\"} 0.0\nvllm:other 3\n": false,
+		"# HELP vllm:num_requests_running x\nvllm:num_requests_running{engine=\"0\"} 1.0\n": true, "vllm:num_requests_waiting{} 2.0\n": true,
+	} {
+		if busy(text) != want {
+			t.Errorf("%q: busy is %v", text, !want)
+		}
+	}
+}
+
 func TestReason(t *testing.T) {
 	for raw, want := range map[string]string{
 		`{"error":{"message":"no room","code":400}}`: "no room",

@@ -27,7 +27,7 @@ func start(t *testing.T, n *native.Native, dtype string, change func(*vllm.Optio
 	}
 	o := vllm.Options{
 		Python: need(t, "DLM_VLLM_PYTHON", "a Python that has vLLM"), Model: folder, Dir: t.TempDir(), DType: dtype, MaxLen: 1024,
-		Rank: 16, Loras: 2, Known: 4, Args: []string{"--max-num-seqs", "16"}, Codec: n,
+		Rank: 16, Loras: 2, Known: 4, Args: []string{"--max-num-seqs", "16", "--enforce-eager"}, Codec: n,
 		Probe: func(_ context.Context, dir string) (dlm.Probe, error) { return n.Probe(dir) },
 		Note:  func(s string) { t.Log(s) },
 	}
