@@ -1,6 +1,7 @@
 package trl
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -23,7 +24,7 @@ func (t *TRL) checkRecipe(r dlm.Recipe) (dlm.Recipe, error) {
 		r.Method = "sft"
 	}
 	if r.Precision == "" {
-		r.Precision = "bf16"
+		r.Precision = cmp.Or(t.o.Precision, "bf16")
 	}
 	if r.Schedule == "" {
 		r.Schedule = "cosine"

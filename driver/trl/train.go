@@ -199,6 +199,9 @@ func (f *follower) news(ctx context.Context, raw []byte) error {
 		f.word = time.Now()
 		f.s.take(e)
 		if shown, ok := f.s.show(e); ok {
+			if shown.Steps == 0 {
+				shown.Step, shown.Steps = f.s.step.Step, f.b.Job.Steps
+			}
 			f.emit(shown)
 		}
 		if e.Kind == "rollout" && err == nil {

@@ -31,13 +31,14 @@ type Options struct {
 	// tensor binds, a probe prompt moves) and writes it, with its identity, to out.
 	Bind func(dir, out string) error
 
-	Place    Place
-	Python   string // interpreter where the program runs
-	Quantize string // "", "none" or "nf4": bitsandbytes' NF4 with double quantisation
-	Unsloth  bool
-	Device   Device // what the program will find there, as far as it is known
-	Threads  int    // of the program on a CPU; 0 = as torch chooses
-	Pad      int32  // token for padding, -1: none
+	Place     Place
+	Python    string // interpreter where the program runs
+	Quantize  string // "", "none" or "nf4": bitsandbytes' NF4 with double quantisation
+	Unsloth   bool
+	Precision string // of recipes that name none; "" = bf16
+	Device    Device // what the program will find there, as far as it is known
+	Threads   int    // of the program on a CPU; 0 = as torch chooses
+	Pad       int32  // token for padding, -1: none
 
 	Processes int    // that train together on the place's machine, each on a GPU of its own; 0 or 1: one
 	Launcher  string // that starts them: "torchrun" (also when empty) or "accelerate"

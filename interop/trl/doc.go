@@ -1,0 +1,3 @@
+// Package trl holds the checks of driver/trl against real TRL and PEFT; they are
+// tests, run by make interop.
+package trl
