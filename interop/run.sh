@@ -25,7 +25,7 @@ if "$PY" -c 'import huggingface_hub' 2>/dev/null; then
   run "the Hub's own client" env -u HF_HUB_OFFLINE DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -run 'HuggingFaceClient|KilledPush' ./driver/hub ./cmd/dlm
 fi
 if "$PY" -c 'import trl' 2>/dev/null; then
-  run "every method with TRL" env DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -timeout 30m -run 'MethodsWithTRL' ./cmd/dlm
+  run "every method with TRL" env DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -timeout 30m -run 'MethodsWithTRL|KilledTRL|^TestTrainer$' ./cmd/dlm ./interop/trl
 fi
 if [ "${1:-}" != tiny ] && [ -n "${DLM_VLLM_PYTHON:-${VLLM_PYTHON:-}}" ]; then
   run "vLLM" env DLM_INTEROP=1 DLM_PYTHON="$PY" DLM_VLLM_PYTHON="${DLM_VLLM_PYTHON:-$VLLM_PYTHON}" DLM_TEST_MODEL="$MODEL" \

@@ -169,8 +169,11 @@ func readRows(path string, n int) ([]dlm.Row, error) {
 			ID       string
 			Messages []dlm.Message
 		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil || len(row.Messages) == 0 {
-			return nil, fmt.Errorf("%s:%d: expected {\"messages\": [...]} (%w)", path, len(rows)+1, err)
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, len(rows)+1, err)
+		}
+		if len(row.Messages) == 0 {
+			return nil, fmt.Errorf("%s:%d: expected {\"messages\": [...]}", path, len(rows)+1)
 		}
 		rows = append(rows, dlm.Row{ID: row.ID, Messages: row.Messages, File: path, Line: len(rows) + 1})
 	}
