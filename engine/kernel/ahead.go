@@ -8,7 +8,6 @@ import "unsafe"
 // that are in the cache already.
 type ahead struct {
 	j         *job
-	run       int     // of the job
 	part, end int     // parts of the run whose B are left
 	list, low int     // where the walk stands: projection or list, and share of it
 	skip      int     // A to skip, those of other workers before it
@@ -19,7 +18,7 @@ type ahead struct {
 
 // begin points the walk at a worker's parts.
 func (h *ahead) begin(j *job, worker int) {
-	*h = ahead{j: j, run: j.run}
+	*h = ahead{j: j}
 	workers := len(j.dealt.left)
 	h.part, h.end = stretch(j.bases, worker, workers)
 	h.skip, h.left = stretch(j.following(), worker, workers)

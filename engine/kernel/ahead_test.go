@@ -6,39 +6,45 @@ import (
 	"testing"
 )
 
-// Each part is taken once, whoever takes it, and a worker that is alone takes its
-// own first.
+// Each part is taken once, whoever takes it; a worker's own from the front, others'
+// from the back.
 func TestLots(t *testing.T) {
 	const parts, workers = 1000, 4
 	l := newLots(workers)
 	l.deal(parts)
+	all := make([]int, 0, parts)
 	for want := 250; want < 255; want++ {
-		if got := l.take(1); got != want {
-			t.Fatalf("worker 1 takes part %d, expected %d", got, want)
+		part, ok := l.own(1)
+		if all = append(all, part); !ok || part != want {
+			t.Fatalf("worker 1 takes part %d of its own (%v), expected %d", part, ok, want)
 		}
+	}
+	part, ok := l.others(0)
+	if all = append(all, part); !ok || part != 499 {
+		t.Fatalf("worker 0 takes part %d of worker 1's (%v), expected 499", part, ok)
 	}
 	taken := make([][]int, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for range (parts - 5 - w) / workers {
-				taken[w] = append(taken[w], l.take(w))
+			for part, ok := l.own(w); ok; part, ok = l.own(w) {
+				taken[w] = append(taken[w], part)
+			}
+			for part, ok := l.others(w); ok; part, ok = l.others(w) {
+				taken[w] = append(taken[w], part)
 			}
 		})
 	}
 	wg.Wait()
-	all := []int{250, 251, 252, 253, 254}
-	for _, t := range taken {
-		all = append(all, t...)
-	}
-	for len(all) < parts {
-		all = append(all, l.take(0))
-	}
+	all = append(all, slices.Concat(taken...)...)
 	slices.Sort(all)
 	for i, p := range all {
 		if p != i {
 			t.Fatalf("part %d is taken as number %d", p, i)
 		}
+	}
+	if len(all) != parts {
+		t.Errorf("%d parts of %d are taken", len(all), parts)
 	}
 }
 

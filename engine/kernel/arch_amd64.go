@@ -43,7 +43,7 @@ func (v *simd) set(name, uses string, rows [numRowOps]func(*rowArgs), rope func(
 		s.rope[F32], s.adam, s.dots, s.scaleRows = ropeF32x8, adamF32x8, headDotsF32x8, scaleRowsF32x8
 	}
 	if v.fused {
-		s.share, s.streams, s.halves = shareRun, streamsBF16, tallFits
+		s.share, s.streams, s.halves = shareRun, [2]func(*streamArgs){streamsBF16_1, streamsBF16_2}, tallFits
 	}
 	return s
 }

@@ -492,7 +492,10 @@ func shareBF16_5(a *tileArgs)
 func shareBF16_6(a *tileArgs)
 
 //go:noescape
-func streamsBF16(a *streamArgs)
+func streamsBF16_1(a *streamArgs)
+
+//go:noescape
+func streamsBF16_2(a *streamArgs)
 
 //go:noescape
 func decodeQ4(a *decodeArgs)

@@ -25,7 +25,7 @@ func TestArgumentOffsets(t *testing.T) {
 		"tile k": {unsafe.Offsetof(ta.k), 48}, "tile scale": {unsafe.Offsetof(ta.scale), 56}, "tile lds": {unsafe.Offsetof(ta.lds), 64},
 		"tile sums": {unsafe.Offsetof(ta.sums), 72}, "tile ldsums": {unsafe.Offsetof(ta.ldsums), 80}, "tile zero": {unsafe.Offsetof(ta.zero), 88},
 		"tile table": {unsafe.Offsetof(ta.table), 96}, "tile loops": {unsafe.Offsetof(ta.loops), 104},
-		"stream a": {unsafe.Offsetof(st.a), 0}, "stream b": {unsafe.Offsetof(st.b), 32}, "stream c": {unsafe.Offsetof(st.c), 64}, "stream k": {unsafe.Offsetof(st.k), 72},
+		"stream a": {unsafe.Offsetof(st.a), 0}, "stream b": {unsafe.Offsetof(st.b), 32}, "stream c": {unsafe.Offsetof(st.c), 64}, "stream k": {unsafe.Offsetof(st.k), 72}, "stream stride": {unsafe.Offsetof(st.stride), 80}, "stream scale": {unsafe.Offsetof(st.scale), 88},
 		"tile queue": {unsafe.Offsetof(ta.queue), 152},
 		"tile ahead": {unsafe.Offsetof(ta.ahead), 112}, "tile limit": {unsafe.Offsetof(ta.limit), 120},
 		"tile ahead2": {unsafe.Offsetof(ta.ahead2), 128}, "tile limit2": {unsafe.Offsetof(ta.limit2), 136}, "tile shift": {unsafe.Offsetof(ta.shift), 144},

@@ -32,24 +32,34 @@ func (l *lots) deal(parts int) {
 	}
 }
 
-// take returns a part for the worker. There must be one: callers take as many as
-// were dealt.
-func (l *lots) take(worker int) int {
-	for own := true; ; own = false {
+// own returns the worker's next part, if one of its own is left.
+func (l *lots) own(worker int) (part int, ok bool) {
+	for {
+		v := l.left[worker].Load()
+		first, end := v>>32, v&(1<<32-1)
+		if first == end {
+			return 0, false
+		}
+		if l.left[worker].CompareAndSwap(v, (first+1)<<32|end) {
+			return int(first), true
+		}
+	}
+}
+
+// others returns a part of another worker, the last that is left, if there is one.
+func (l *lots) others(worker int) (part int, ok bool) {
+	for i := 1; i < len(l.left); i++ {
+		of := &l.left[(worker+i)%len(l.left)]
 		for {
-			v := l.left[worker].Load()
+			v := of.Load()
 			first, end := v>>32, v&(1<<32-1)
 			if first == end {
 				break
 			}
-			part, rest := first, (first+1)<<32|end
-			if !own {
-				part, rest = end-1, first<<32|(end-1)
-			}
-			if l.left[worker].CompareAndSwap(v, rest) {
-				return int(part)
+			if of.CompareAndSwap(v, first<<32|(end-1)) {
+				return int(end - 1), true
 			}
 		}
-		worker = (worker + 1) % len(l.left)
 	}
+	return 0, false
 }

@@ -28,7 +28,6 @@ type job struct {
 	shares int          // tasks that compute H
 	low    int          // pieces of H
 	few    bool         // rows: tasks are dealt out to workers
-	run    int          // number of the call
 	dealt  lots         // bases
 	dealtH lots         // shares
 	done   atomic.Int64 // shares that are done

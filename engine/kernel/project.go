@@ -86,10 +86,13 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		j.dealt.deal(j.bases)
 		j.dealtH.deal(j.shares)
 	}
-	j.run++
 	j.done.Store(0)
 	x.pool.watch.multiplying(a, ps)
-	x.pool.run(j.shares+j.bases, x.runMatMul)
+	tasks := j.shares + j.bases
+	if j.few {
+		tasks = min(tasks, x.pool.workers)
+	}
+	x.pool.run(tasks, x.runMatMul)
 	j.a, j.proj, j.coming, j.others = Operand{}, nil, nil, nil
 }
 
@@ -190,28 +193,51 @@ func (l *LowRank) check(a Operand, w *Panels) {
 func (l *LowRank) pieces() int { return (l.Hi - l.Lo + lowRows - 1) / lowRows }
 
 // matMulTask is the pool's task function: first the H, then groups of panels, each
-// with its shares while its results are in the cache. Many rows: whoever is free
-// takes the next task. Few rows: reading takes the time, so each worker takes those
-// whose memory it has fetched during the multiply before.
+// with its shares while its results are in the cache.
 func (x *Exec) matMulTask(task, worker int) {
 	j, s := &x.job, &x.work[worker]
-	if task < j.shares {
-		if j.few {
-			task = j.dealtH.take(worker)
-		}
+	switch {
+	case j.few:
+		x.fewRowsTask(s, worker)
+	case task < j.shares:
 		x.sharesTask(s, task)
 		j.done.Add(1)
-		return
+	default:
+		x.baseTask(s, task-j.shares, worker)
+		x.addTask(s, task-j.shares)
 	}
-	task -= j.shares
-	if j.few {
-		task = j.dealt.take(worker)
-		if s.ahead.run != j.run {
-			s.ahead.begin(j, worker)
-		}
+}
+
+// fewRowsTask is all that one worker does where rows are few. Reading takes the
+// time, so it takes the parts whose memory it has fetched during the multiply
+// before, and others' only when it has none left: one that comes late does not find
+// its own memory in another's cache.
+func (x *Exec) fewRowsTask(s *scratch, worker int) {
+	j := &x.job
+	for part, ok := j.dealtH.own(worker); ok; part, ok = j.dealtH.own(worker) {
+		x.sharesTask(s, part)
+		j.done.Add(1)
 	}
-	x.baseTask(s, task, worker)
-	x.addTask(s, task)
+	s.ahead.begin(j, worker)
+	for part, ok := j.dealt.own(worker); ok; part, ok = j.dealt.own(worker) {
+		x.baseTask(s, part, worker)
+		x.othersH(s, worker)
+		x.addTask(s, part)
+	}
+	for part, ok := j.dealt.others(worker); ok; part, ok = j.dealt.others(worker) {
+		x.baseTask(s, part, worker)
+		x.othersH(s, worker)
+		x.addTask(s, part)
+	}
+}
+
+// othersH computes the H of workers that have not come yet.
+func (x *Exec) othersH(s *scratch, worker int) {
+	j := &x.job
+	for part, ok := j.dealtH.others(worker); ok; part, ok = j.dealtH.others(worker) {
+		x.sharesTask(s, part)
+		j.done.Add(1)
+	}
 }
 
 // baseRows and basePanels are the rows and panels of a task.
@@ -350,9 +376,7 @@ func (x *Exec) sharesTask(s *scratch, task int) {
 			for k := max(from, 0); k < min(to, n); k++ {
 				r0, r1 := k*lowRows, min((k+1)*lowRows, low.Hi-low.Lo)
 				if x.streamed(low, r1-r0) {
-					for r := r0; r < r1; r++ {
-						x.stream(s, low, r)
-					}
+					x.stream(s, low, r0, r1)
 					continue
 				}
 				x.hidden(s, low, r0, r1)
@@ -382,8 +406,8 @@ func (x *Exec) hidden(s *scratch, l *LowRank, r0, r1 int) {
 	x.roundHidden(l, r0, r1, h32)
 }
 
-// waitForShares returns when all H are there. They were handed out before the caller's task, so each is done or under
-// way.
+// waitForShares returns when all H are there. They were handed out before the
+// caller's task, so each is done or under way.
 func (x *Exec) waitForShares() {
 	for spins := 0; x.job.done.Load() != int64(x.job.shares); spins++ {
 		if relax(); spins > 1<<12 {
@@ -398,12 +422,15 @@ func (x *Exec) addShare(s *scratch, p *Projection, l *LowRank, r0, r1, lo, hi in
 	if r0 >= r1 {
 		return
 	}
+	whole := min(hi, p.W.N/panelCols) - lo
+	if whole > 0 && x.set.share != nil && r1-r0 <= shareUpTo && l.B.Format == FormatBF16 && l.B.K > 0 {
+		x.set.share(s, p, l, r0, r1, lo, whole)
+		if lo += whole; lo == hi {
+			return
+		}
+	}
 	t := &s.mul
 	*t = panelTask{ldd: p.Ldd, a: l.H.Slice(r0-l.Lo, r1-l.Lo), w: l.B, accumulate: true}
-	if x.set.share != nil && r1-r0 <= shareUpTo && x.job.a.Mode == BF16 {
-		t.dst = p.Dst[r0*p.Ldd+lo*panelCols : (r1-1)*p.Ldd+min(hi*panelCols, p.W.N)]
-		lo += x.set.share(s, t, lo, hi)
-	}
 	for i := lo; i < hi; i++ {
 		t.at(p, r0, r1, i)
 		x.set.panel(s, t)

@@ -15,11 +15,11 @@ type set struct {
 	panelT func(s *scratch, t *panelTTask) // MatMulT
 	halves func(f Format, rows int) bool   // panel can do half a panel; nil: never
 	block  func(dst []float32, ldd int, a Operand, b Block, accumulate bool)
-	// share adds a low-rank share to the panels lo..hi of few rows at once and
-	// returns how many it did; nil: none.
-	share   func(s *scratch, t *panelTask, lo, hi int) (done int)
+	// share adds a low-rank share to rows r0..r1, few of them, of whole panels, count
+	// of them from panel lo on; nil: none.
+	share   func(s *scratch, p *Projection, l *LowRank, r0, r1, lo, count int)
 	outer   func(t *outerArgs)
-	streams func(*streamArgs) // four rows of low rank at once; nil: none
+	streams [2]func(*streamArgs) // four products of one row or two of low rank at once; nil: none
 	blocks  blockFuncs
 	rows    [numRowOps]func(*rowArgs)
 

@@ -1,20 +1,17 @@
 package kernel
 
-// shareRun adds a low-rank share to the panels lo..hi of few rows, whole panels
-// of 64 columns in one call each for at most six rows; it returns how many
-// panels are done. t.dst begins at column lo*64.
-func shareRun(s *scratch, t *panelTask, lo, hi int) (done int) {
-	whole := min(hi, t.w.N/panelCols) - lo
-	if t.w.Format != FormatBF16 || t.w.K == 0 || whole <= 0 {
-		return 0
-	}
-	tiles := (t.a.Rows + len(shareTiles) - 2) / (len(shareTiles) - 1)
-	for i, r := 0, 0; i < tiles; i++ {
-		mr := (t.a.Rows - r + tiles - i - 1) / (tiles - i)
-		s.args = tileArgs{c: ptr(t.dst[r*t.ldd:]), ldc: t.ldd * 4, a: ptr(t.a.B[r*t.a.Stride:]), lda: t.a.Stride * 2,
-			b: ptr(t.w.bytes(lo)), k: (t.w.K + 1) / 2, loops: whole}
-		shareTiles[mr](&s.args)
+// shareRun adds a low-rank share to rows r0..r1 of count whole panels of bf16 from
+// panel lo on, in one call each for at most six rows. It sets the arguments that
+// share tiles read and no others: there are thousands of shares in a step.
+func shareRun(s *scratch, p *Projection, l *LowRank, r0, r1, lo, count int) {
+	rows := r1 - r0
+	tiles := (rows + len(shareTiles) - 2) / (len(shareTiles) - 1)
+	args, h := &s.args, &l.H
+	args.ldc, args.lda, args.b, args.k, args.loops = p.Ldd*4, h.Stride*2, ptr(l.B.bytes(lo)), (l.B.K+1)/2, count
+	for i, r := 0, r0; i < tiles; i++ {
+		mr := (r1 - r + tiles - i - 1) / (tiles - i)
+		args.c, args.a = ptr(p.Dst[r*p.Ldd+lo*panelCols:]), ptr(h.B[(r-l.Lo)*h.Stride:])
+		shareTiles[mr](args)
 		r += mr
 	}
-	return whole
 }

@@ -11,7 +11,8 @@ func shareName(mr int) string { return fmt.Sprintf("shareBF16_%d", mr) }
 
 // shares emits c[mr, panels * 64] += a·b for bf16 panels that follow one another,
 // argLoops of them: a low-rank share is so short along k that a call for each
-// panel would cost more than the multiply.
+// panel would cost more than the multiply. Its memory was fetched meanwhile by the
+// multiply with W.
 func shares(a *asm) {
 	for mr := 1; mr <= shareRows; mr++ {
 		shareTile(a, mr)
@@ -47,7 +48,6 @@ func shareTile(a *asm, mr int) {
 		}
 	})
 	a.label(loop)
-	prefetch(a, step)
 	fl.step(a, mr, nv, 0, 0)
 	a.f("ADDQ $%d, BX", step)
 	advanceA(a, mr, 4)

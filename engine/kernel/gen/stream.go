@@ -1,40 +1,63 @@
 package main
 
+import "fmt"
+
 // Offsets in streamArgs; a test checks them against the Go type.
 const (
 	strA, strB, strC, strK = 0, 32, 64, 72
+	strStride, strScale    = 80, 88
 	streamCount            = 4
 )
 
-// streams emits four products of one row and 16 columns at once, each with its
-// own row and its own bf16 panel: one alone would wait for its chain.
+// streams emits four products at once, each of a row, or of two that follow one
+// another, with its own bf16 panel of 16 columns: one alone would wait for its
+// chain. The results are scaled and rounded.
 func streams(a *asm) {
-	const ahead = 2048
-	as, bs := []string{"SI", "DI", "R8", "R9"}, []string{"BX", "DX", "R10", "R11"}
-	a.begin("streamsBF16", "streamArgs", false)
+	for rows := 1; rows <= 2; rows++ {
+		streamTile(a, rows)
+	}
+}
+
+func streamTile(a *asm, rows int) {
+	as, bs, at := []string{"SI", "DI", "R8", "R9"}, []string{"BX", "DX", "R10", "R11"}, []string{"R12", "R15"}
+	a.begin(fmt.Sprintf("streamsBF16_%d", rows), "streamArgs", false)
 	for i := range streamCount {
 		a.f("MOVQ %d(AX), %s", strA+8*i, as[i])
 		a.f("MOVQ %d(AX), %s", strB+8*i, bs[i])
 	}
 	a.f("MOVQ %d(AX), CX", strK)
-	a.f("XORQ R12, R12") // in a
+	a.f("XORQ R12, R12") // in the first rows
+	if rows == 2 {
+		a.f("MOVQ %d(AX), R15", strStride) // in the second
+	}
 	a.f("XORQ R13, R13") // in the panels
-	dp.zero(a, streamCount)
+	dp.zero(a, rows*streamCount)
+	panel, left := rows*streamCount, (rows+1)*streamCount // registers
 	loop := a.newLabel("loop")
 	a.label(loop)
 	for i := range streamCount {
-		a.f("PREFETCHT0 %d(%s)(R13*1)", ahead, bs[i])
-		a.f("VMOVUPS (%s)(R13*1), Z%d", bs[i], streamCount+i)
-		a.f("VPBROADCASTD (%s)(R12*1), Z%d", as[i], 2*streamCount+i)
-		a.dpbf16(streamCount+i, 2*streamCount+i, i)
+		a.f("VMOVUPS (%s)(R13*1), Z%d", bs[i], panel+i)
+		for r := range rows {
+			n := i*rows + r
+			a.f("VPBROADCASTD (%s)(%s*1), Z%d", as[i], at[r], left+n)
+			a.dpbf16(panel+i, left+n, n)
+		}
 	}
-	a.f("ADDQ $4, R12")
+	for r := range rows {
+		a.f("ADDQ $4, %s", at[r])
+	}
 	a.f("ADDQ $64, R13")
 	a.f("DECQ CX")
 	a.f("JNZ %s", loop)
 	a.f("MOVQ %d(AX), CX", strC)
 	for i := range streamCount {
-		a.f("VMOVUPS Z%d, %d(CX)", i, i*64)
+		a.f("VBROADCASTSS %d(AX), Z%d", strScale+4*i, panel)
+		for r := range rows {
+			n := i*rows + r
+			a.f("VMULPS Z%[2]d, Z%[1]d, Z%[1]d", n, panel)
+			a.cvtbf16(n, n)
+			a.f("VMOVUPS Y%d, %d(CX)", n, n*32)
+		}
 	}
 	a.end()
 }
