@@ -11,6 +11,9 @@ import (
 // that or the environment is installed; otherwise it is nil.
 func (a *app) examineTrainer(p *lifecycle.Project) *trl.Environment {
 	wanted := p != nil && p.Trainer == lifecycle.TrainerTRL
+	if wanted && p.TRL.Place() == lifecycle.WhereSSH {
+		return a.examineBox(p)
+	}
 	python, err := trainerPython(p)
 	switch {
 	case err != nil && !wanted:
@@ -25,6 +28,19 @@ func (a *app) examineTrainer(p *lifecycle.Project) *trl.Environment {
 	}
 	a.notef("asking %s what it can train with", python.Path)
 	e := trl.Examine(a.ctx, python, needs)
+	return &e
+}
+
+// examineBox looks at the environment on the machine that the project trains on.
+func (a *app) examineBox(p *lifecycle.Project) *trl.Environment {
+	python := boxPython(p.TRL)
+	box, err := trl.NewSSH(sshOptions(p, func(s string) { a.notef("%s", s) }))
+	if err != nil { // the project file is checked
+		return &trl.Environment{Interpreter: python, Findings: []trl.Finding{{Fatal: true, Text: err.Error()}}}
+	}
+	defer box.Close()
+	a.notef("asking %s on %s what it can train with", python, p.TRL.Host)
+	e := box.Examine(a.ctx, python, trl.Needs{NF4: p.Quantize == "nf4", Unsloth: p.TRL.Unsloth})
 	return &e
 }
 

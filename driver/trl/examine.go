@@ -58,11 +58,20 @@ type Needs struct {
 
 // Examine starts the interpreter and looks at what is there.
 func Examine(ctx context.Context, p Python, n Needs) Environment {
+	return examine(ctx, p, n, func(ctx context.Context, packages []string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, p.Path, append([]string{"-c", probe}, packages...)...)
+		cmd.Env = append(cmd.Environ(), environment...)
+		return cmd
+	})
+}
+
+// examine asks the interpreter that command starts with the probe. What belongs to
+// this machine, driver and disk, is looked at where the interpreter is here.
+func examine(ctx context.Context, p Python, n Needs, command func(ctx context.Context, packages []string) *exec.Cmd) Environment {
 	e := Environment{Interpreter: p.Path, From: p.From, Packages: map[string]string{}, Errors: map[string]string{}, Devices: []GPU{}, Findings: []Finding{}}
 	ctx, cancel := context.WithTimeout(ctx, examineTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, p.Path, append([]string{"-c", probe}, slices.Sorted(maps.Keys(Pins()))...)...)
-	cmd.Env = append(cmd.Environ(), environment...)
+	cmd := command(ctx, slices.Sorted(maps.Keys(Pins())))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -75,8 +84,9 @@ func Examine(ctx context.Context, p Python, n Needs) Environment {
 		e.add(true, fmt.Sprintf("%s gave no answer that can be read: %v", p.Path, err), "dlm trainer install trl")
 		return e
 	}
-	e.Driver = driverVersion(ctx)
-	e.DiskFree = freeSpace(p.Path)
+	if cmd.Stdin == nil {
+		e.Driver, e.DiskFree = driverVersion(ctx), freeSpace(p.Path)
+	}
 	e.judge(n)
 	return e
 }

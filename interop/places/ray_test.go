@@ -49,7 +49,7 @@ func (w *world) ray() string {
 		os.RemoveAll(tmp)
 	})
 	url := fmt.Sprintf("http://127.0.0.1:%d", dash)
-	for range 600 {
+	for range 2400 {
 		if res, err := http.Get(url + "/api/jobs/"); err == nil {
 			res.Body.Close()
 			if res.StatusCode == http.StatusOK {
