@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"dlm"
 )
@@ -79,7 +80,7 @@ func (t *TRL) encode(what string, rows []dlm.Row, r dlm.Recipe) (encodedRows, er
 		list = list[len(mine):]
 		out.endOfTurn = mine[0].EndOfTurn
 		if err := out.addRow(row, i, mine, r); err != nil && len(bad) < 5 {
-			bad = append(bad, fmt.Errorf("%s row %s: %w", what, row.Where(i), err))
+			bad = append(bad, fmt.Errorf("%s row %s: %w", what, named(row, i), err))
 		}
 	}
 	return out, errors.Join(bad...)
@@ -161,7 +162,7 @@ func (t *TRL) encodePrompts(what string, rows []dlm.Row, r dlm.Recipe) (encodedR
 			err = fmt.Errorf("its prompt has %d tokens, and with train.rollouts.max_tokens %d it does not fit max_len %d; raise max_len, or lower max_tokens", len(ids), r.Rollouts.MaxTokens, r.MaxLen)
 		}
 		if err != nil {
-			if bad = append(bad, fmt.Errorf("%s row %s: %w", what, row.Where(i), err)); len(bad) == 5 {
+			if bad = append(bad, fmt.Errorf("%s row %s: %w", what, named(row, i), err)); len(bad) == 5 {
 				break
 			}
 			continue
@@ -200,6 +201,15 @@ func checks(rows []dlm.Row, e encodedRows, method string) []Check {
 		out = append(out, c)
 	}
 	return out
+}
+
+// named says where a row stands and what it is called, for errors.
+func named(r dlm.Row, i int) string {
+	where := r.Where(i)
+	if r.ID == "" || strings.HasSuffix(where, r.ID) {
+		return where
+	}
+	return where + " (" + r.ID + ")"
 }
 
 func rowID(r dlm.Row, i int) string {
