@@ -10,7 +10,7 @@ file stop, or SIGTERM) and can go on, 1 after an "error" event.
 TRL's trainers compute the losses and do the sampling; the ids, the order of the
 rows and how a step is cut into passes are the bundle's. See StepTrainer.
 """
-import contextlib, gc, json, math, os, resource, shutil, signal, sys, time, traceback
+import contextlib, json, math, os, resource, shutil, signal, sys, time, traceback
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed lies in the bundle
@@ -608,6 +608,8 @@ def load(b):
 
     job, cuda = b.job, torch.cuda.is_available()
     dtype = torch.float32 if job["precision"] == "f32" else torch.bfloat16
+    if cuda and dtype == torch.bfloat16 and not torch.cuda.is_bf16_supported():
+        raise Refused("precision", f"{torch.cuda.get_device_name(0)} has no bf16", "set train.precision: f32")
     torch.backends.cuda.matmul.allow_tf32 = False  # f32 means f32
     options = {"dtype": dtype, "attn_implementation": "sdpa"}
     if job["quantize"] == "nf4":
@@ -631,7 +633,8 @@ def load(b):
     return model, tok
 
 
-def unsloth_model(b, dtype):
+def unsloth():
+    """Unsloth's model class. It changes transformers and TRL as it is imported, so that comes before them."""
     import torch
 
     if not torch.cuda.is_available():
@@ -640,10 +643,14 @@ def unsloth_model(b, dtype):
         from unsloth import FastLanguageModel
     except ImportError as e:
         raise Refused("missing", f"unsloth: true, and it cannot be imported: {e}", "install it into the trainer's environment, or take trl.unsloth out of dlm.yaml") from e
-    model, _ = FastLanguageModel.from_pretrained(b.job["base"], max_seq_length=b.recipe["max_len"] or None, dtype=dtype, load_in_4bit=b.job["quantize"] == "nf4")
-    r = b.recipe
-    return FastLanguageModel.get_peft_model(model, r=r["rank"], lora_alpha=r["alpha"], lora_dropout=r["dropout"], use_rslora=r["rslora"], target_modules=r["target_modules"],
-                                            random_state=r["seed"], use_gradient_checkpointing="unsloth" if recomputes(b) else False)
+    return FastLanguageModel
+
+
+def unsloth_model(b, dtype):
+    r, fast = b.recipe, unsloth()
+    model, _ = fast.from_pretrained(b.job["base"], max_seq_length=r["max_len"] or None, dtype=dtype, load_in_4bit=b.job["quantize"] == "nf4")
+    return fast.get_peft_model(model, r=r["rank"], lora_alpha=r["alpha"], lora_dropout=r["dropout"], use_rslora=r["rslora"], target_modules=r["target_modules"],
+                               random_state=r["seed"], use_gradient_checkpointing="unsloth" if recomputes(b) else False)
 
 
 def recomputes(b):
@@ -707,6 +714,8 @@ def quiet():
 
 
 def train(b):
+    if b.job.get("unsloth"):
+        unsloth()
     import accelerate, peft, torch, transformers, trl
     from datasets import Dataset
     from peft import PeftModel
