@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,17 +19,7 @@ import (
 // tiny random base: our rows through dlm's whole path, and the adapter back
 // through the checks of the native engine.
 func TestMethodsWithTRL(t *testing.T) {
-	python := os.Getenv("DLM_PYTHON")
-	if os.Getenv("DLM_INTEROP") != "1" || python == "" {
-		t.Skip("set DLM_INTEROP=1, and DLM_PYTHON to a Python with torch, trl and peft, to run it")
-	}
-	if out, err := exec.Command(python, "-c", "import torch, trl, peft, datasets").CombinedOutput(); err != nil {
-		t.Skipf("%s lacks the libraries: %v %s", python, err, out)
-	}
-	tiny, err := filepath.Abs("../../engine/testdata/tiny/llama-tied")
-	if err != nil {
-		t.Fatal(err)
-	}
+	python := trlPython(t)
 	for _, c := range []struct {
 		name, method, row string // in the row N stands for a number, H for its half, E for whether it is even
 		more              string // lines of dlm.yaml
@@ -44,37 +35,9 @@ func TestMethodsWithTRL(t *testing.T) {
 			"eval: {scorers: [{name: regex, metric: has_e, pattern: e}]}\n", rewarded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			var rows strings.Builder
-			for i := range 24 {
-				line := strings.NewReplacer("N", fmt.Sprint(i), "H", fmt.Sprint(i/2), "E", fmt.Sprint(i%2 == 0)).Replace(c.row)
-				rows.WriteString(line + "\n")
-			}
-			text := "base: " + tiny + "\ntrainer: trl\ndata: {train: rows.jsonl, held_out: 4}\n" +
-				"train: {method: " + c.method + ", rank: 4, alpha: 8, lr: 1e-2, warmup: 0, batch_size: 4, max_steps: 12, eval_every: 6, samples: 1}\n" + c.more
-			switch {
-			case c.method == "grpo":
-				text = strings.Replace(text, "samples: 1", "samples: 0, rewards: [has_e], group: 6, rollouts: {max_tokens: 6}, micro_batch: 5", 1)
-			case c.more == "": // NF4's numbers are computed in bf16
-				text = strings.Replace(text, "samples: 1", "samples: 1, precision: f32", 1)
-			}
-			for name, s := range map[string]string{"dlm.yaml": text, "rows.jsonl": rows.String()} {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(s), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			env, err := offline(t.TempDir())
+			dir := trlProject(t, c.method, c.row, c.more)
+			out, stderr, err := trlTrain(t, python, dir)
 			if err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.Command("dlm", "-C", dir, "--threads", "1", "train", c.method, "--json") // so small a base gains nothing from threads
-			cmd.Env = append(append(os.Environ(), env...), "DLM_TRL_PYTHON="+python)
-			out, err := cmd.Output()
-			if err != nil {
-				stderr := ""
-				if e := (*exec.ExitError)(nil); errors.As(err, &e) {
-					stderr = string(e.Stderr)
-				}
 				t.Fatalf("%v\n%s\n%s", err, out, stderr)
 			}
 			var made struct {
@@ -89,6 +52,93 @@ func TestMethodsWithTRL(t *testing.T) {
 			c.check(t, events)
 		})
 	}
+}
+
+// TestTRLFailures: what goes wrong on the other side is said with its remedy. A
+// module path stands for what this machine lacks, a GPU that is full among it.
+func TestTRLFailures(t *testing.T) {
+	python := trlPython(t)
+	row := `{"messages":[{"role":"user","content":"Is N even?"},{"role":"assistant","content":"E"}]}`
+	for _, c := range []struct{ stub, more, says string }{
+		{"bnb", "quantize: nf4\n", `quantize: nf4 needs bitsandbytes, and it cannot be imported: libcudart.so.13.*dlm trainer install trl`},
+		{"oom", "", `at step 2: CUDA out of memory.*try train.micro_batch: \d+, or train.checkpointing: "on", or quantize: nf4, or a data.max_len below \d+`},
+		{"cut", "", `the ids that reach the model are not those of the job, first at position 2: job .*, model `},
+	} {
+		stubs, err := filepath.Abs(filepath.Join("testdata", "stubs", c.stub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := trlProject(t, "sft", row, c.more)
+		out, stderr, err := trlTrain(t, python, dir, "PYTHONPATH="+stubs)
+		if err == nil || !regexp.MustCompile(c.says).MatchString(stderr) {
+			t.Errorf("%s: %v\n%s%s", c.stub, err, out, stderr)
+		}
+		if c.stub != "oom" {
+			continue
+		}
+		// The settings that it named are taken, from the beginning: nothing had been kept yet.
+		if out, stderr, err := trlTrain(t, python, dir); err != nil {
+			t.Errorf("again with memory: %v\n%s%s", err, out, stderr)
+		}
+	}
+}
+
+// trlPython is the interpreter of the interop checks; without one they are skipped.
+func trlPython(t *testing.T) string {
+	t.Helper()
+	python := os.Getenv("DLM_PYTHON")
+	if os.Getenv("DLM_INTEROP") != "1" || python == "" {
+		t.Skip("set DLM_INTEROP=1, and DLM_PYTHON to a Python with torch, trl and peft, to run it")
+	}
+	if out, err := exec.Command(python, "-c", "import torch, trl, peft, datasets").CombinedOutput(); err != nil {
+		t.Skipf("%s lacks the libraries: %v %s", python, err, out)
+	}
+	return python
+}
+
+// trlProject makes a project that trains 24 rows on a tiny base.
+func trlProject(t *testing.T, method, row, more string) string {
+	t.Helper()
+	base, err := filepath.Abs("../../engine/testdata/tiny/llama-tied")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var rows strings.Builder
+	for i := range 24 {
+		line := strings.NewReplacer("N", fmt.Sprint(i), "H", fmt.Sprint(i/2), "E", fmt.Sprint(i%2 == 0)).Replace(row)
+		rows.WriteString(line + "\n")
+	}
+	text := "base: " + base + "\ntrainer: trl\ndata: {train: rows.jsonl, held_out: 4}\n" +
+		"train: {method: " + method + ", rank: 4, alpha: 8, lr: 1e-2, warmup: 0, batch_size: 4, max_steps: 12, eval_every: 6, samples: 1}\n" + more
+	switch {
+	case method == "grpo":
+		text = strings.Replace(text, "samples: 1", "samples: 0, rewards: [has_e], group: 6, rollouts: {max_tokens: 6}, micro_batch: 5", 1)
+	case more == "": // NF4's numbers are computed in bf16
+		text = strings.Replace(text, "samples: 1", "samples: 1, precision: f32", 1)
+	}
+	for name, s := range map[string]string{"dlm.yaml": text, "rows.jsonl": rows.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(s), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// trlTrain trains a project by its method. So small a base gains nothing from threads.
+func trlTrain(t *testing.T, python, dir string, vars ...string) (out []byte, stderr string, err error) {
+	t.Helper()
+	env, err := offline(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("dlm", "-C", dir, "--threads", "1", "train", "--json")
+	cmd.Env = append(append(append(os.Environ(), env...), "DLM_TRL_PYTHON="+python), vars...)
+	out, err = cmd.Output()
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		stderr = string(e.Stderr)
+	}
+	return out, stderr, err
 }
 
 // eventsBelow reads what the one run below a project's folder told.
@@ -128,7 +178,7 @@ func ofKind(events []trl.Event, kind string) (out []trl.Event) {
 // falls wants a loss that falls, on what is trained and on what is held out.
 func falls(t *testing.T, events []trl.Event) {
 	steps, evals := ofKind(events, "step"), ofKind(events, "eval")
-	if len(steps) != 12 || len(evals) != 2 || len(ofKind(events, "sample")) == 0 {
+	if len(steps) != 12 || len(evals) != 2 {
 		t.Fatalf("%d steps, %d evaluations", len(steps), len(evals))
 	}
 	if first, last := steps[0].Loss, steps[11].Loss; last >= first || evals[1].Loss >= first {
