@@ -27,11 +27,7 @@ if "$PY" -c 'import huggingface_hub' 2>/dev/null; then
   run "the Hub's own client" env -u HF_HUB_OFFLINE DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -run 'HuggingFaceClient|KilledPush' ./driver/hub ./cmd/dlm
 fi
 if "$PY" -c 'import trl' 2>/dev/null; then
-<<<<<<< HEAD
-  run "every method with TRL" env DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -timeout 30m -run 'MethodsWithTRL|KilledTRL|^TestTrainer$' ./cmd/dlm ./interop/trl
-=======
-  run "every method with TRL" env DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -timeout 30m -run 'MethodsWithTRL|TRLFailures' ./cmd/dlm
->>>>>>> 1068b53 (Interop: what goes wrong on TRL's side is said with its remedy)
+  run "every method with TRL" env DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -timeout 30m -run 'MethodsWithTRL|TRLFailures|KilledTRL|^TestTrainer$' ./cmd/dlm ./interop/trl
 fi
 if [ "${1:-}" != tiny ] && [ -n "${DLM_VLLM_PYTHON:-${VLLM_PYTHON:-}}" ]; then
   run "vLLM" env DLM_INTEROP=1 DLM_PYTHON="$PY" DLM_VLLM_PYTHON="${DLM_VLLM_PYTHON:-$VLLM_PYTHON}" DLM_TEST_MODEL="$MODEL" \
