@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `dlm export` writes, read by the field's own libraries and engines.
 
-usage: check_exports.py WORK_DIR GOLDEN.jsonl (NAME DLM_BASE HF_DIR)...      env: DLM, TOLERANCE=1e-4, DLM_LLAMA_SERVER, DLM_OLLAMA
+usage: check_exports.py WORK_DIR TRAIN.jsonl GOLDEN.jsonl (NAME DLM_BASE HF_DIR)...      env: DLM, TOLERANCE=1e-4, DLM_LLAMA_SERVER, DLM_OLLAMA
 
 For each base: the folder of `dlm export hf` in transformers (log-probabilities of dlm in f32 within TOLERANCE, the ids of
 apply_chat_template); merged weights against PEFT's merge_and_unload; every block of the GGUF files of merged weights against the Python package
@@ -30,7 +30,7 @@ TOP = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "o
 PROJECT = """project: interop
 base: {base}
 system: "File the customer's message as one JSON record."
-data: {{train: {golden}}}
+data: {{train: {train}, held_out: 0}}
 golden: {{file: {golden}, name: interop}}
 eval: {{scorers: [{{name: json, fields: [intent]}}], primary: record, arms: [zero-shot], max_tokens: 64}}
 gate: {{on_inconclusive: pass}}
@@ -109,11 +109,11 @@ def gguf(name, base, work, weights, config):
             check(f"{name}: types of {kind} are llama-quantize's", not differ, differ[:3] or f"{len(theirs)} tensors")
 
 
-def proofs(name, base, work, golden):
+def proofs(name, base, work, train, golden):
     project = f"{work}/{name}-project"
     os.makedirs(project, exist_ok=True)
     with open(f"{project}/dlm.yaml", "w") as f:
-        f.write(PROJECT.format(base=os.path.abspath(base), golden=os.path.abspath(golden)))
+        f.write(PROJECT.format(base=os.path.abspath(base), train=os.path.abspath(train), golden=os.path.abspath(golden)))
     runs = []
     if os.environ.get("DLM_LLAMA_SERVER"):
         runs += [("gguf", "--type", t) for t in ("f16", "q8_0", "q4_0", "q4_k")] + [("gguf-lora",)]
@@ -128,14 +128,14 @@ def proofs(name, base, work, golden):
 
 
 def main():
-    work, golden, rest = sys.argv[1], sys.argv[2], sys.argv[3:]
+    work, train, golden, rest = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
     for name, base, hf in zip(rest[::3], rest[1::3], rest[2::3]):
         try:
             folder(name, base, AutoTokenizer.from_pretrained(hf), work)
             weights, config = merged(name, base, hf, work)
             gguf(name, base, work, weights, config)
             if base.endswith(".gguf"):
-                proofs(name, base, work, golden)
+                proofs(name, base, work, train, golden)
         except Exception as e:  # one failing base must not hide the others
             check(f"{name}: exports", False, f"{type(e).__name__}: {e}")
     done()

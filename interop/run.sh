@@ -22,7 +22,7 @@ run() { echo "== $1"; shift; "$@" || status=1; }
 run "tokenizers and templates" "$PY" "$here/check_tokenizer.py" "${bases[@]}"
 run "adapters" "$PY" "$here/check_adapters.py" "$work" "$work/train.jsonl" "${bases[@]}"
 head -12 "$root/projects/claims-desk/data/quick-golden.jsonl" > "$work/golden.jsonl"
-run "exports" "$PY" "$here/check_exports.py" "$work" "$work/golden.jsonl" "${bases[@]}"
+run "exports" "$PY" "$here/check_exports.py" "$work" "$work/train.jsonl" "$work/golden.jsonl" "${bases[@]}"
 if "$PY" -c 'import huggingface_hub' 2>/dev/null; then
   run "the Hub's own client" env -u HF_HUB_OFFLINE DLM_INTEROP=1 DLM_PYTHON="$PY" "${GO:-go}" test -C "$root" -count=1 -v -run 'HuggingFaceClient|KilledPush' ./driver/hub ./cmd/dlm
 fi
