@@ -71,7 +71,7 @@ func (in Install) findPython() (string, error) {
 	} else if in.Python != "" {
 		what = in.Python + " is not there"
 	}
-	return "", fmt.Errorf("Python 3.%d to 3.%d is needed, and %s: install one (or uv, which brings its own), or name it with --python", oldestPython, newestPython, what) //nolint:staticcheck // Python is a name
+	return "", fmt.Errorf("Python 3.%d to 3.%d is needed, and %s: install one (or uv, which brings its own), or name it with --python", oldestPython, newestPython, what)
 }
 
 func pythonMinor(path string) (int, error) {
