@@ -121,6 +121,9 @@ func (j *job) following() (n int) {
 // panelsOf is the panels of a projection in one part of a run.
 func (j *job) panelsOf(part, projection int) (lo, hi int) {
 	first, last := j.basePanels(part)
+	if j.gated {
+		return first, min(last, j.proj[projection].W.count())
+	}
 	for i := range projection {
 		n := j.proj[i].W.count()
 		first, last = first-n, last-n

@@ -22,12 +22,15 @@ type job struct {
 	sums   []float32
 	panels int          // of all projections
 	unit   int          // 2 where tasks are counted in halves of a panel, else 1
+	act    Operand      // ProjectGated
+	gated  bool         // tasks take the same panels of two projections, then SwiGLU
 	coming []*Panels    // weights of the multiply after this one
 	others [][]Span     // by worker: what is read between the two
 	bases  int          // tasks that multiply with W
 	shares int          // tasks that compute H
 	low    int          // pieces of H
 	few    bool         // rows: tasks are dealt out to workers
+	minima bool         // some of the weights have them
 	dealt  lots         // bases
 	dealtH lots         // shares
 	done   atomic.Int64 // shares that are done
@@ -100,10 +103,25 @@ func (x *Exec) split(panels, panelBytes int) {
 // blockSums fills j.sums [M, K/32] with the sums of a's blocks of 32. The
 // memory is kept from call to call and grows to the largest operand seen.
 func (x *Exec) blockSums(a Operand) {
-	need := a.Rows * (a.Cols / blockK)
-	if cap(x.job.sums) < need {
-		x.job.sums = make([]float32, need)
-	}
-	x.job.sums = x.job.sums[:need]
+	x.job.sums = grown(x.job.sums, a.Rows*(a.Cols/blockK))
 	x.rowsRun(rowsJob{kind: kindSums, rows: a.Rows, c: a.Cols, dst: a, out: x.job.sums})
+}
+
+// sumRows is blockSums into memory of the caller's, without the pool.
+func (x *Exec) sumRows(dst []float32, a Operand) []float32 {
+	blocks := a.Cols / blockK
+	dst = grown(dst, a.Rows*blocks)
+	for r := range a.Rows {
+		args := rowArgs{dst: ptr(dst[r*blocks:]), p0: ptr(a.B[r*a.Stride:]), n: a.Cols}
+		x.set.rows[opBlockSums](hide(&args))
+	}
+	return dst
+}
+
+// grown is s with n values, which it may forget.
+func grown(s []float32, n int) []float32 {
+	if cap(s) < n {
+		s = make([]float32, n)
+	}
+	return s[:n]
 }

@@ -180,14 +180,18 @@ func (x *Exec) SwiGLU(dst Operand, gate, up []float32, rows, c int) {
 }
 
 func (x *Exec) swiGLURow(j *rowsJob, r int) {
-	lo, hi := r*j.c, (r+1)*j.c
-	a := rowArgs{p0: ptr(j.p0[lo:hi]), p1: ptr(j.p1[lo:hi]), n: j.c}
-	if j.dst.Mode == F32 {
-		a.dst = ptr(j.dst.F[r*j.dst.Stride:])
+	x.swiGLU(&j.dst, r, 0, j.p0[r*j.c:(r+1)*j.c], j.p1[r*j.c:])
+}
+
+// swiGLU sets row r of dst from column c on.
+func (x *Exec) swiGLU(dst *Operand, r, c int, gate, up []float32) {
+	a := rowArgs{p0: ptr(gate), p1: ptr(up[:len(gate)]), n: len(gate)}
+	if dst.Mode == F32 {
+		a.dst = ptr(dst.F[r*dst.Stride+c:])
 		x.row(opSwiGLU, &a)
 		return
 	}
-	a.dst = ptr(j.dst.B[r*j.dst.Stride:])
+	a.dst = ptr(dst.B[r*dst.Stride+c:])
 	x.row(opSwiGLUBF16, &a)
 }
 

@@ -45,6 +45,22 @@ func (x *Exec) Project(a Operand, ps []Projection, next ...[]LowRank) {
 	x.job.next = nil
 }
 
+// ProjectGated is Project of a gate and an up projection, and then SwiGLU of both into
+// act. For a few rows each worker takes the same columns of the two and does SwiGLU
+// of what it has just computed: no other core has to be asked for it.
+func (x *Exec) ProjectGated(act, a Operand, ps []Projection, next ...[]LowRank) {
+	if len(ps) != 2 || ps[0].W.N != ps[1].W.N || ps[0].W.N != act.Cols || act.Rows < a.Rows {
+		panic("kernel: ProjectGated: a gate and an up projection as wide as their result are expected")
+	}
+	act.check("ProjectGated")
+	x.pool.mu.Lock()
+	defer x.pool.mu.Unlock()
+	j := &x.job
+	j.next, j.act, j.gated = next, act, true
+	x.project(a, ps)
+	j.next, j.act, j.gated = nil, Operand{}, false
+}
+
 // project is Project for a caller that holds the pool.
 func (x *Exec) project(a Operand, ps []Projection) {
 	j := &x.job
@@ -67,11 +83,16 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		return
 	}
 	j.a, j.proj = a, ps
-	if minima {
-		x.blockSums(a)
-	}
 	x.split(j.panels, widest)
 	j.few = j.chunks == 1 && a.Rows < fewRows
+	if j.minima = minima && a.Cols > 0; j.minima && !j.few {
+		x.blockSums(a)
+	}
+	gated := j.gated
+	j.gated = gated && j.few
+	if j.gated {
+		j.panels /= 2 // of both at once
+	}
 	if j.few {
 		j.group = x.fewRowsGroup(j.panels, bytes)
 	}
@@ -93,6 +114,9 @@ func (x *Exec) project(a Operand, ps []Projection) {
 		tasks = min(tasks, x.pool.workers)
 	}
 	x.pool.run(tasks, x.runMatMul)
+	if gated && !j.gated {
+		x.rowsRun(rowsJob{kind: kindSwiGLU, rows: a.Rows, c: j.act.Cols, dst: j.act, p0: ps[0].Dst, p1: ps[1].Dst})
+	}
 	j.a, j.proj, j.coming, j.others = Operand{}, nil, nil, nil
 }
 
@@ -219,15 +243,24 @@ func (x *Exec) fewRowsTask(s *scratch, worker int) {
 		j.done.Add(1)
 	}
 	s.ahead.begin(j, worker)
+	if j.minima { // a region of its own would take longer than doing it twice
+		s.sums = x.sumRows(s.sums, j.a)
+	}
 	for part, ok := j.dealt.own(worker); ok; part, ok = j.dealt.own(worker) {
-		x.baseTask(s, part, worker)
-		x.othersH(s, worker)
-		x.addTask(s, part)
+		x.fewRowsPart(s, part, worker)
 	}
 	for part, ok := j.dealt.others(worker); ok; part, ok = j.dealt.others(worker) {
-		x.baseTask(s, part, worker)
-		x.othersH(s, worker)
-		x.addTask(s, part)
+		x.fewRowsPart(s, part, worker)
+	}
+}
+
+// fewRowsPart multiplies one part, adds its shares and gates it.
+func (x *Exec) fewRowsPart(s *scratch, part, worker int) {
+	x.baseTask(s, part, worker)
+	x.othersH(s, worker)
+	x.addTask(s, part)
+	if x.job.gated {
+		x.gateTask(part)
 	}
 }
 
@@ -237,6 +270,17 @@ func (x *Exec) othersH(s *scratch, worker int) {
 	for part, ok := j.dealtH.others(worker); ok; part, ok = j.dealtH.others(worker) {
 		x.sharesTask(s, part)
 		j.done.Add(1)
+	}
+}
+
+// gateTask does SwiGLU of a task's columns.
+func (x *Exec) gateTask(task int) {
+	j := &x.job
+	gate, up := &j.proj[0], &j.proj[1]
+	first, last := j.baseUnits(task)
+	lo, hi := first*panelCols/j.unit, min(last*panelCols/j.unit, gate.W.N)
+	for r := range j.a.Rows {
+		x.swiGLU(&j.act, r, lo, gate.Dst[r*gate.Ldd+lo:r*gate.Ldd+hi], up.Dst[r*up.Ldd+lo:])
 	}
 }
 
@@ -269,9 +313,14 @@ func (x *Exec) baseTask(s *scratch, task, worker int) {
 	at := first
 	x.eachProjection(first, last, j.unit, func(p *Projection, lo, hi int) {
 		at += hi - lo
-		coming := j.panelAt(at)
-		if at == last {
+		var coming Span
+		switch {
+		case j.gated && p == &j.proj[0]:
+			coming = spanOf(j.proj[1].W.bytes(first / j.unit))
+		case j.gated || at == last:
 			coming = j.comingTo(worker, x.pool.workers)
+		default:
+			coming = j.panelAt(at)
 		}
 		x.projectRows(s, p, next, coming, r0, r1, lo, hi)
 	})
@@ -315,7 +364,9 @@ func (x *Exec) eachProjection(first, last, unit int, f func(p *Projection, lo, h
 		if lo, hi := max(first, 0), min(last, n); lo < hi {
 			f(p, lo, hi)
 		}
-		first, last = first-n, last-n
+		if !x.job.gated {
+			first, last = first-n, last-n
+		}
 	}
 }
 
@@ -324,7 +375,10 @@ func (x *Exec) projectRows(s *scratch, p *Projection, next *ahead, coming Span, 
 	j, t := &x.job, &s.mul
 	*t = panelTask{ldd: p.Ldd, a: j.a.Slice(r0, r1), w: p.W, accumulate: p.Accumulate, shared: x.pool.workers > 1, ahead: next}
 	if p.W.Format.minima() {
-		t.sums = j.sums[r0*(p.W.K/blockK):]
+		if t.sums = j.sums; j.few {
+			t.sums = s.sums
+		}
+		t.sums = t.sums[r0*(p.W.K/blockK):]
 	}
 	for i := lo / j.unit; i*j.unit < hi; i++ {
 		t.at(p, r0, r1, i)

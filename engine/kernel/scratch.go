@@ -18,6 +18,7 @@ type scratch struct {
 	low   []float32 // a low-rank share before it is rounded; grown to the largest rank
 	panel []float32 // rows x 64: a panel's columns of the destination; grown to the most rows of a task
 	edge  []float32 // tileRows x 64: destination of columns that end within a vector
+	sums  []float32 // [M, K/32] sums of the left side of a few rows; grown to the largest
 
 	// The tasks at hand: kept here so that they are not allocated.
 	mul     panelTask

@@ -55,9 +55,7 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	} else {
 		p.linearForward(ly, n1, a, false, output{QProj, q32}, output{KProj, k32}, output{VProj, v32})
 	}
-	p.turn(a.q.Slice(0, n), q32, 1)
-	p.turn(a.k.Slice(0, n), k32, 1)
-	x.Round(a.v.Slice(0, n), v32, kvDim)
+	p.turnAll(a, q32, k32, v32)
 
 	p.attend(a)
 	p.linearForward(ly, a.att.Slice(0, n), a, true, output{OProj, p.hid[:n*c]}) // the residual is the accumulator
@@ -119,8 +117,7 @@ func (p *Pass) gatedForward(ly int, a *activations) {
 	c, f, n := cfg.Hidden, cfg.FFN, p.n
 	n2 := a.n2.Slice(0, n)
 	x.RMSNormKeep(n2, a.rstd2, p.keep(a.x2), p.hid, l.mlpNorm, cfg.NormEps, n, c)
-	p.linearForward(ly, n2, a, false, output{GateProj, a.gate[:n*f]}, output{UpProj, a.up[:n*f]})
-	x.SwiGLU(a.act.Slice(0, n), a.gate, a.up, n, f)
+	p.gatedLinear(ly, a.act.Slice(0, n), n2, a, output{GateProj, a.gate[:n*f]}, output{UpProj, a.up[:n*f]})
 }
 
 // mlpBackward: p.bwd.dx is the gradient of x3 on entry and of x2 on return.

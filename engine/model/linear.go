@@ -15,6 +15,21 @@ type output struct {
 //
 // B's sum continues in the base's accumulator, so the result is one chain.
 func (p *Pass) linearForward(ly int, xo kernel.Operand, a *activations, add bool, outs ...output) {
+	next := p.prepare(ly, xo, a, add, outs...)
+	p.m.x.Project(xo, p.proj, next...)
+	clear(p.proj)
+}
+
+// gatedLinear is linearForward of gate and up, and SwiGLU of both into act.
+func (p *Pass) gatedLinear(ly int, act, xo kernel.Operand, a *activations, gate, up output) {
+	next := p.prepare(ly, xo, a, false, gate, up)
+	p.m.x.ProjectGated(act, xo, p.proj, next...)
+	clear(p.proj)
+}
+
+// prepare lists the projections in p.proj, says which memory is read after them and
+// returns the shares that are added then.
+func (p *Pass) prepare(ly int, xo kernel.Operand, a *activations, add bool, outs ...output) (next [][]kernel.LowRank) {
 	p.proj = p.proj[:0]
 	for _, o := range outs {
 		lin := &p.m.layers[ly].proj[o.mod]
@@ -28,8 +43,7 @@ func (p *Pass) linearForward(ly int, xo kernel.Operand, a *activations, add bool
 		between = p.att.reads
 	}
 	p.m.x.Coming(p.m.layers[ly].after[last], between)
-	p.m.x.Project(xo, p.proj, p.following(ly, last)...)
-	clear(p.proj)
+	return p.following(ly, last)
 }
 
 // lowRank is a run's share of a projection. Where channels are dropped, h is

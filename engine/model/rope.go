@@ -87,6 +87,25 @@ func (p *Pass) turn(dst kernel.Operand, src []float32, sign float32) {
 	p.parallel((dst.Rows+per-1)/per, p.tasks.turn, job{o: dst, v: src, s: sign, in: per})
 }
 
+// turnAll turns q and k into a.q and a.k and rounds v into a.v, all in one region: a
+// few rows take less time than a region.
+func (p *Pass) turnAll(a *activations, q, k, v []float32) {
+	per := max(1, min(taskRows, p.n/p.m.x.Threads()))
+	p.parallel((p.n+per-1)/per, p.tasks.turnAll, job{a: a, v: q, w: k, z: v, in: per})
+}
+
+func (p *Pass) turnAllTask(t, _ int) {
+	j, c := &p.job, &p.m.cfg
+	qDim, kvDim := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	lo, hi := t*j.in, min((t+1)*j.in, p.n)
+	for i := lo; i < hi; i++ {
+		cos, sin := p.m.rope.angles(p.rows[i].pos)
+		p.m.x.Rope(j.a.q, i, j.v[i*qDim:(i+1)*qDim], cos, sin, 1)
+		p.m.x.Rope(j.a.k, i, j.w[i*kvDim:(i+1)*kvDim], cos, sin, 1)
+	}
+	p.m.x.RoundRows(j.a.v.Slice(lo, hi), j.z[lo*kvDim:hi*kvDim], kvDim)
+}
+
 func (p *Pass) turnTask(t, _ int) {
 	j := &p.job
 	wide := j.o.Cols

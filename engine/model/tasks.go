@@ -15,6 +15,7 @@ type job struct {
 	mod   Module
 	in    int
 	v, w  []float32 // what is written; what is read beside it
+	z     []float32 // and one more
 	s     float32
 	o, o2 kernel.Operand
 	chunk []Target
@@ -22,14 +23,14 @@ type job struct {
 
 // taskFuncs are the bound methods.
 type taskFuncs struct {
-	embed, turn, drop, dropGrad      func(task, worker int)
-	place, attend, delta, attendBack func(task, worker int)
-	logp, dlogit                     func(task, worker int)
+	embed, turn, turnAll, drop, dropGrad func(task, worker int)
+	place, attend, delta, attendBack     func(task, worker int)
+	logp, dlogit                         func(task, worker int)
 }
 
 func (p *Pass) bindTasks() {
 	p.tasks = taskFuncs{
-		embed: p.embedTask, turn: p.turnTask,
+		embed: p.embedTask, turn: p.turnTask, turnAll: p.turnAllTask,
 		drop: p.dropTask, dropGrad: p.dropGradTask,
 		place: p.placeTask, attend: p.attendTask, delta: p.deltaTask, attendBack: p.attendBackTask,
 		logp: p.logpTask, dlogit: p.dlogitTask,
