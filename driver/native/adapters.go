@@ -6,13 +6,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"dlm"
 	"dlm/engine/lora"
 	"dlm/engine/model"
 )
 
 // loaded is an adapter in memory.
 type loaded struct {
-	a     *lora.Adapter
+	a     *lora.Served
 	stamp [3]fileStamp // of the folder's files when they were read
 }
 
@@ -40,15 +41,27 @@ func (n *Native) adapter(dir string) (model.Adapter, error) {
 		return l.a, nil
 	}
 	delete(n.adapters, path)
-	a, err := lora.Load(dir, n.m, n.id)
+	a, _, err := n.masters(dir)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := n.probe(a); err != nil {
-		return nil, fmt.Errorf("adapter %s refused: %w", dir, err)
+	l := &loaded{a: a.Served(), stamp: stamp}
+	n.adapters[path] = l
+	return l.a, nil
+}
+
+// masters reads the adapter in dir anew, with what only merging, writing and probing
+// read: a served adapter keeps none of it. It fails closed as adapter does.
+func (n *Native) masters(dir string) (*lora.Adapter, dlm.Probe, error) {
+	a, err := lora.Load(dir, n.m, n.id)
+	if err != nil {
+		return nil, dlm.Probe{}, err
 	}
-	n.adapters[path] = &loaded{a: a, stamp: stamp}
-	return a, nil
+	p, err := n.probe(a)
+	if err != nil {
+		return nil, p, fmt.Errorf("adapter %s refused: %w", dir, err)
+	}
+	return a, p, nil
 }
 
 func stampOf(dir string) (s [3]fileStamp) {

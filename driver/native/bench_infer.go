@@ -130,7 +130,7 @@ func (n *Native) benchCalls(ctx context.Context, b InferBench, each func(benchCa
 		adapters = adapters[:0]
 	}
 	for i := range b.Adapters {
-		adapters = append(adapters, n.randomAdapter(b.Rank, uint64(i+1)))
+		adapters = append(adapters, n.randomAdapter(b.Rank, uint64(i+1)).Served())
 	}
 	for rep := range b.Reps + 1 {
 		reqs := make([]infer.Request, b.Batch)

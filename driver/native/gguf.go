@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"dlm/engine/lora"
 	"dlm/engine/weights"
 )
 
@@ -55,7 +54,7 @@ func (n *Native) WriteGGUFLoRA(path, adapter string) error {
 	if adapter == "" {
 		return fmt.Errorf("a GGUF LoRA file needs an adapter")
 	}
-	a, err := n.adapter(adapter)
+	a, _, err := n.masters(adapter)
 	if err != nil {
 		return err
 	}
@@ -64,7 +63,7 @@ func (n *Native) WriteGGUFLoRA(path, adapter string) error {
 		return err
 	}
 	defer ck.Close()
-	return ck.WriteGGUFLoRA(path, n.id.BaseName+" LoRA", a.(*lora.Adapter).Pairs())
+	return ck.WriteGGUFLoRA(path, n.id.BaseName+" LoRA", a.Pairs())
 }
 
 // IsGGUF says whether the base is a GGUF file, which llama.cpp loads as it is.

@@ -61,9 +61,12 @@ func (n *Native) WriteHF(dir string, o FolderOptions) error {
 // reopen opens the base's files again, which are closed once it is loaded, and
 // returns what an adapter changes in its tensors. Callers hold n.mu.
 func (n *Native) reopen(adapter string, quantized bool) (*weights.Checkpoint, func(string) weights.Edit, error) {
-	a, err := n.adapter(adapter)
-	if err != nil {
-		return nil, nil, err
+	var a *lora.Adapter
+	if adapter != "" {
+		var err error
+		if a, _, err = n.masters(adapter); err != nil {
+			return nil, nil, err
+		}
 	}
 	ck, err := weights.Open(n.path)
 	if err != nil {
@@ -82,7 +85,7 @@ func (n *Native) reopen(adapter string, quantized bool) (*weights.Checkpoint, fu
 	if a == nil {
 		return ck, nil, nil
 	}
-	return ck, a.(*lora.Adapter).Merge, nil
+	return ck, a.Merge, nil
 }
 
 // sameFiles refuses a base whose files changed after it was loaded.

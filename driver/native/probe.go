@@ -22,14 +22,11 @@ const (
 func (n *Native) Probe(dir string) (dlm.Probe, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	a, err := n.adapter(dir)
-	if err != nil {
-		return dlm.Probe{}, err
+	if dir == "" {
+		return n.probe(nil)
 	}
-	if l, ok := a.(*lora.Adapter); ok {
-		return n.probe(l)
-	}
-	return n.probe(nil)
+	_, p, err := n.masters(dir)
+	return p, err
 }
 
 // probe runs the probe's text with and without the adapter (nil: without only).
