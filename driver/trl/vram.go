@@ -46,7 +46,7 @@ const (
 
 	cudaContext   = 600 << 20 // CUDA context, cuBLAS workspace and loaded kernels of a recent GPU
 	cudaSlack     = 0.06      // of what is allocated and freed again: PyTorch's caching allocator rounds up and splits
-	pythonRuntime = 700 << 20 // torch, transformers, peft and trl, imported (resident, measured on CPU)
+	pythonRuntime = 930 << 20 // torch (with its CUDA libraries), transformers, peft and trl, imported: resident, measured on a CPU
 
 	tileTokens = 4096  // TRL's fused LM head: tokens of a tile of logits,
 	tileVocab  = 32768 // and its width

@@ -737,7 +737,7 @@ def train(b):
         if p.requires_grad:
             p.data = p.data.float()  # TRL rounds a quantised base's adapter to bf16; the optimiser's steps can be smaller
     if b.job.get("init"):
-        found = set_peft_model_state_dict(t.model, load_peft_weights(str(b.dir / b.job["init"]), device=str(t.args.device)))
+        found = set_peft_model_state_dict(t.model, load_peft_weights(str(b.dir / b.job["init"]), device="cpu"))  # not t.args.device: cpu:0 in one of several processes
         if missing := [k for k in found.missing_keys if ".lora_" in k] + found.unexpected_keys:
             raise Refused("mismatch", f"{b.job['init']}/ does not hold the adapter that the recipe describes: {missing[:3]}", "this is a fault of dlm")
     t.remove_callback(transformers.PrinterCallback)
