@@ -2,12 +2,14 @@ package infer
 
 import (
 	"cmp"
+	"errors"
 	"context"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,20 +48,23 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 // BenchmarkRegions says where the steps of BenchmarkDecode spend their time: DLM_REGIONS
-// is the batch (8).
+// is the batch (8), or batch/adapters.
 func BenchmarkRegions(b *testing.B) {
-	batch, err := strconv.Atoi(cmp.Or(os.Getenv("DLM_REGIONS"), "8"))
-	if err != nil {
+	size, with, _ := strings.Cut(cmp.Or(os.Getenv("DLM_REGIONS"), "8"), "/")
+	batch, err1 := strconv.Atoi(size)
+	count, err2 := strconv.Atoi(cmp.Or(with, "0"))
+	if err := errors.Join(err1, err2); err != nil {
 		b.Fatal(err)
 	}
 	m := load(b, realModel(b), kernel.BF16, 0)
 	e := engine(b, m, Options{})
-	decodeRound(b, e, m, batch, nil)
+	adapters := manyAdapters(m)[:count]
+	decodeRound(b, e, m, batch, adapters)
 	var best kernel.Watch
 	took := time.Hour
 	for range b.N {
 		var w kernel.Watch
-		if t := decodeRoundWatched(b, e, m, batch, nil, &w); t < took {
+		if t := decodeRoundWatched(b, e, m, batch, adapters, &w); t < took {
 			took, best = t, w
 		}
 	}

@@ -13,6 +13,7 @@ import (
 type sharedRuns struct {
 	runs []run
 	low  [][NumModules][]kernel.LowRank // by layer
+	side [][NumModules][]kernel.Panels  // their A and B in turns, side by side
 	have [][NumModules]bool
 }
 
@@ -21,6 +22,7 @@ type sharedRuns struct {
 func (p *Pass) recall() {
 	s := &p.shares
 	if s.low == nil {
+		s.side = make([][NumModules][]kernel.Panels, len(p.m.layers))
 		s.low, s.have = make([][NumModules][]kernel.LowRank, len(p.m.layers)), make([][NumModules]bool, len(p.m.layers))
 	}
 	if p.train || !slices.Equal(s.runs, p.runs) {
@@ -42,8 +44,22 @@ func (p *Pass) lowRanks(ly int, mod Module, xo kernel.Operand, a *activations) [
 			*low = append(*low, p.lowRank(r, lo, ly, mod, xo, a))
 		}
 	}
-	*have = !p.train
+	if *have = !p.train; *have {
+		p.shares.side[ly][mod] = sideBySide(p.shares.side[ly][mod], *low)
+	}
 	return *low
+}
+
+// sideBySide copies what describes the matrices of the shares, not the matrices,
+// into dst, in the order in which multiplies look at it: in the adapters themselves
+// each is a line of memory far from the next, and out of the cache since the last step.
+func sideBySide(dst []kernel.Panels, low []kernel.LowRank) []kernel.Panels {
+	dst = slices.Grow(dst[:0], 2*len(low))
+	for i := range low {
+		dst = append(dst, *low[i].A, *low[i].B)
+		low[i].A, low[i].B = &dst[2*i], &dst[2*i+1]
+	}
+	return dst
 }
 
 // following gives the shares of the projections that come after mod, the last of
