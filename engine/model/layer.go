@@ -43,7 +43,9 @@ func (p *Pass) attentionForward(ly int, a *activations) {
 	cfg, x, l := &p.m.cfg, p.m.x, &p.m.layers[ly]
 	c, n := cfg.Hidden, p.n
 	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
-	p.planAttend(ly)
+	if ly == 0 || p.train { // else planned during the layer before
+		p.planAttend(ly)
+	}
 	n1 := a.n1.Slice(0, n)
 	x.RMSNormKeep(n1, a.rstd1, p.keep(a.x), p.hid, l.attnNorm, cfg.NormEps, n, c)
 
@@ -108,6 +110,9 @@ func (p *Pass) attentionBackward(ly int, a *activations) {
 func (p *Pass) mlpForward(ly int, a *activations) {
 	p.gatedForward(ly, a)
 	c, n := p.m.cfg.Hidden, p.n
+	if !p.train && ly+1 < len(p.m.layers) { // this layer's attention is over
+		p.planAttend(ly + 1)
+	}
 	p.linearForward(ly, a.act.Slice(0, n), a, true, output{DownProj, p.hid[:n*c]})
 }
 

@@ -1,6 +1,10 @@
 package model
 
-import "dlm/engine/kernel"
+import (
+	"slices"
+
+	"dlm/engine/kernel"
+)
 
 // output is a projection and where its result goes: [N, out].
 type output struct {
@@ -39,8 +43,14 @@ func (p *Pass) prepare(ly int, xo kernel.Operand, a *activations, add bool, outs
 	}
 	last := outs[len(outs)-1].mod
 	var between [][]kernel.Span
-	if last == VProj {
+	switch {
+	case last == DownProj && !p.train && ly+1 < len(p.m.layers):
+		between = p.att.reads // of the next layer; the multiply after that begins at the other end
+	case last == VProj:
 		between = p.att.reads
+		for _, spans := range between {
+			slices.Reverse(spans)
+		}
 	}
 	p.m.x.Coming(p.m.layers[ly].after[last], between)
 	return p.following(ly, last)
