@@ -14,6 +14,9 @@ const (
 	WhereRay   = "ray"   // a job of a Ray cluster
 )
 
+// IDsOurs is the value of trl.ids with which TRL's own ids are not looked at.
+const IDsOurs = "ours"
+
 // Place is where trainer: trl runs, with its default.
 func (t TRLSpec) Place() string {
 	if t.Where == "" {
@@ -41,6 +44,9 @@ func (t TRLSpec) validate(v *validator) {
 	v.check(t.Port >= 0 && t.Port < 1<<16, "trl.port", fmt.Sprintf("is %d", t.Port), "a port, or 0 for ssh's own", "")
 	v.check(t.GPUs >= -1, "trl.gpus", fmt.Sprintf("is %d", t.GPUs), "0 or more; left out: one for each process", "")
 	v.check(t.Processes >= 0, "trl.processes", fmt.Sprintf("is %d", t.Processes), "0 or more, one for each GPU", "")
+	if t.IDs != "" {
+		v.oneOf("trl.ids", t.IDs, "check", IDsOurs)
+	}
 	if t.Launcher != "" {
 		v.oneOf("trl.launcher", t.Launcher, "torchrun", "accelerate")
 	}

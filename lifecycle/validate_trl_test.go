@@ -24,6 +24,7 @@ func TestParseTRL(t *testing.T) {
 		"trl: {where: ray, dir: jobs}":                  "whole path",
 		"trl: {where: ray, gpus: -2}":                   "0 or more",
 		"trl: {processes: -1}":                          "one for each GPU",
+		"trl: {ids: theirs}":                            "check, ours",
 		"trl: {launcher: deepspeed}":                    "torchrun, accelerate",
 		"trl: {where: ssh, host: box, port: 70000}":     "a port",
 	} {

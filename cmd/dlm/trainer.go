@@ -54,7 +54,7 @@ func (l *pipeline) trlOptions() (trl.Options, error) {
 		return trl.Options{}, err
 	}
 	o := trl.Options{
-		Encoder: codec, Order: native.Order, Quantize: l.p.Quantize, Unsloth: l.p.TRL.Unsloth,
+		Encoder: codec, Order: native.Order, Quantize: l.p.Quantize, Unsloth: l.p.TRL.Unsloth, OwnIDs: l.p.TRL.IDs == lifecycle.IDsOurs,
 		Base: l.hfBase, BaseDigest: l.base.ID, Pad: -1,
 		Bind: func(dir, out string) error {
 			n, err := l.native()

@@ -17,7 +17,7 @@ const (
 	OrderFile    = "order.jsonl"   // line s: the rows of step s, as indices into RowsFile
 	SamplesFile  = "samples.jsonl" // {"prompt_ids"} to be answered as it learns
 	ManifestFile = "manifest.json" // Manifest
-	ProgramFile  = "dlm_trl.py"    // the program itself
+	ProgramFile  = "dlm_trl.py"    // the program; its other files lie beside it, see programFiles
 	InitDir      = "init"          // a PEFT folder to start from; absent: PEFT's own start
 	RewardsDir   = "rewards"       // rewards/N.json answers rollout N
 	OutDir       = "out"           // the adapter as PEFT saves it, complete once "done" was written

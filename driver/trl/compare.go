@@ -10,9 +10,10 @@ import (
 )
 
 // free are the fields of job.json that may change between two calls of one job:
-// where the base lies, and how a step is cut into passes.
+// where the base lies, how a step is cut into passes, and what is compared before
+// the first.
 var free = map[string]bool{
-	"base": true, "recipe.micro_batch": true, "recipe.packing": true, "recipe.checkpointing": true, "recipe.share_prefix": true,
+	"base": true, "check": true, "recipe.micro_batch": true, "recipe.packing": true, "recipe.checkpointing": true, "recipe.share_prefix": true,
 }
 
 // compare says how the bundle that stands in the folder differs from this one.

@@ -83,8 +83,8 @@ func lastLine(text string) string {
 // lessMemory says which settings take less memory, for a program that ran out of it.
 func (t *TRL) lessMemory(r dlm.Recipe, start *Event) string {
 	var try []string
-	if r.MicroBatch != 1 {
-		try = append(try, "train.micro_batch=1")
+	if least := leastMicro(r.Method); r.MicroBatch != least {
+		try = append(try, fmt.Sprintf("train.micro_batch=%d", least))
 	}
 	if r.Checkpointing != "on" {
 		try = append(try, "train.checkpointing=on")

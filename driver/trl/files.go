@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -46,7 +47,7 @@ func (f files) lay(ctx context.Context, b Bundle) (sharedBundle, error) {
 	if err != nil {
 		return there, err
 	}
-	names := []string{ProgramFile}
+	names := slices.Clone(programFiles)
 	for name := range b.Manifest.Files {
 		names = append(names, name)
 	}

@@ -25,7 +25,7 @@ func TestExportModal(t *testing.T) {
 	if err != nil || plan.PeakBytes == 0 {
 		t.Fatalf("%+v, %v", plan, err)
 	}
-	for _, name := range []string{ModalFile, "plan.json", "requirements.txt", "bundle/" + JobFile, "bundle/" + ProgramFile, "bundle/" + RowsFile, "bundle/" + ManifestFile} {
+	for _, name := range []string{ModalFile, "plan.json", "requirements.txt", "bundle/" + JobFile, "bundle/" + ProgramFile, "bundle/dlm_ids.py", "bundle/dlm_book.py", "bundle/dlm_bundle.py", "bundle/" + RowsFile, "bundle/" + ManifestFile} {
 		if !exists(filepath.Join(dir, name)) {
 			t.Errorf("%s is not there", name)
 		}

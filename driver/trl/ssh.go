@@ -157,7 +157,7 @@ func (s *SSH) record(b Bundle, job string) {
 
 // sendJob brings the bundle over as far as its files are missing or others there.
 func (s *SSH) sendJob(ctx context.Context, b Bundle, job, base string) error {
-	names := append(slices.Sorted(maps.Keys(b.Manifest.Files)), ProgramFile)
+	names := append(slices.Sorted(maps.Keys(b.Manifest.Files)), programFiles...)
 	a, err := s.box.ask(ctx, request{Do: "listing", Folder: job, Names: names, Hash: true})
 	if err != nil {
 		return err

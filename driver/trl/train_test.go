@@ -218,7 +218,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// A job that changed is refused; how its steps are cut may change.
+// A job that changed is refused; how its steps are cut may change, and
+// whether TRL's ids are compared.
 func TestAnotherJob(t *testing.T) {
 	j := job(t)
 	if _, err := trainer(t, "dies").Train(t.Context(), j, nil); err == nil {
@@ -243,8 +244,17 @@ func TestAnotherJob(t *testing.T) {
 		t.Errorf("%d programs were started", n)
 	}
 	j.Recipe.MicroBatch = 1
-	r, err := tr.Train(t.Context(), j, nil)
+	r, err := trainer(t, "plain", func(o *Options) { o.OwnIDs = true }).Train(t.Context(), j, nil)
 	if err != nil || r.Resumed != 2 {
 		t.Errorf("resumed from %d, %v", r.Resumed, err)
+	}
+	raw, err := os.ReadFile(filepath.Join(j.Dir, BundleDir, JobFile))
+	if err != nil || strings.Contains(string(raw), `"check"`) {
+		t.Errorf("trl.ids: ours, and rows are still compared: %s, %v", raw, err)
+	}
+	for _, name := range programFiles {
+		if !exists(filepath.Join(j.Dir, BundleDir, name)) {
+			t.Errorf("%s is not in the bundle", name)
+		}
 	}
 }

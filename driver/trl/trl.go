@@ -2,15 +2,11 @@ package trl
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"time"
 
 	"dlm"
 )
-
-//go:embed program/dlm_trl.py
-var program []byte
 
 // Options connect the trainer with the rest of dlm. All functions but Init are
 // needed.
@@ -35,6 +31,7 @@ type Options struct {
 	Python    string // interpreter where the program runs
 	Quantize  string // "", "none" or "nf4": bitsandbytes' NF4 with double quantisation
 	Unsloth   bool
+	OwnIDs    bool   // train on dlm's ids even where TRL would make others of a row
 	Precision string // of recipes that name none; "" = bf16
 	Device    Device // what the program will find there, as far as it is known
 	Threads   int    // of the program on a CPU; 0 = as torch chooses

@@ -101,8 +101,9 @@ func (m Memory) choices() []Memory {
 		// Of each process's share of a step, every pass but perhaps the last is full.
 		processes := max(1, m.Processes)
 		share := (m.Recipe.BatchSize + processes - 1) / processes
-		for n := min(usualMicro, max(1, share)); n >= 1; n-- {
-			if share%n == 0 {
+		least := leastMicro(m.Recipe.Method)
+		for n := min(usualMicro, max(least, share)); n >= least; n-- {
+			if n == least || share%n == 0 {
 				micros = append(micros, n)
 			}
 		}
@@ -128,6 +129,15 @@ func (m Memory) choices() []Memory {
 	return out
 }
 
+// leastMicro is the smallest pass that the program makes. KTO estimates a KL term
+// from the other rows of the pass, and needs two.
+func leastMicro(method string) int {
+	if method == "kto" {
+		return 2
+	}
+	return 1
+}
+
 // way is a change of settings that needs less memory.
 type way struct {
 	text  func(m Memory) string
@@ -142,8 +152,8 @@ var savings = []way{
 	},
 		func(m *Memory) bool {
 			was := m.Recipe.MicroBatch
-			m.Recipe.MicroBatch = 1
-			return was > 1
+			m.Recipe.MicroBatch = leastMicro(m.Recipe.Method)
+			return was > m.Recipe.MicroBatch
 		}},
 	{func(Memory) string {
 		return "train.checkpointing: on (activations are computed again; about a third slower)"

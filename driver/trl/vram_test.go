@@ -149,6 +149,26 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestChooseKTO: no pass of one row is planned for kto, which makes none.
+func TestChooseKTO(t *testing.T) {
+	m := llama8B(t)
+	m.Recipe.Method = "kto"
+	for _, batch := range []int{1, 3, 16} {
+		for _, bytes := range []int64{0, 8 << 30, 80 << 30} {
+			m.Recipe.BatchSize, m.Device = batch, Device{Name: "cuda: a GPU", Bytes: bytes}
+			for _, c := range m.choices() {
+				if c.Recipe.MicroBatch < 2 {
+					t.Errorf("steps of %d rows: passes of %d", batch, c.Recipe.MicroBatch)
+				}
+			}
+		}
+	}
+	m.Recipe.MicroBatch = 2
+	if savings[0].apply(&m) {
+		t.Errorf("%s is proposed for kto", savings[0].text(m))
+	}
+}
+
 // TestNoFit: a refusal names settings that would fit, and they do.
 func TestNoFit(t *testing.T) {
 	const g = 1 << 30

@@ -61,7 +61,9 @@ func (t *TRL) prepare(in dlm.TrainJob) (p prepared, err error) {
 	if t.o.Init != nil {
 		p.job.Init = InitDir
 	}
-	p.job.Check = checks(in.Rows, p.rows, r.Method)
+	if !t.o.OwnIDs {
+		p.job.Check = checks(in.Rows, p.rows, r.Method)
+	}
 	return p, nil
 }
 
@@ -109,7 +111,7 @@ func (t *TRL) bundle(ctx context.Context, p prepared, r dlm.Recipe, dir string) 
 		return Bundle{}, fmt.Errorf("%s holds another job: %s; restore the settings to go on with it, or give this one another folder", dir, firstFive(diff))
 	}
 	// How a step is cut into passes and where the base lies may have changed.
-	for _, name := range []string{JobFile, ProgramFile} {
+	for _, name := range append([]string{JobFile}, programFiles...) {
 		if err := os.Rename(filepath.Join(tmp, name), b.Path(name)); err != nil {
 			return Bundle{}, err
 		}
@@ -156,7 +158,7 @@ func (t *TRL) fill(dir string, p prepared, r dlm.Recipe) (Manifest, error) {
 			m.Files[InitDir+"/"+name] = sum
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, ProgramFile), program, 0o644); err != nil {
+	if err := writeProgram(dir); err != nil {
 		return m, err
 	}
 	if err := writeJSON(filepath.Join(dir, JobFile), p.job); err != nil {
