@@ -100,7 +100,7 @@ type TRLSpec struct {
 	Python  string `yaml:"python" json:"python"`   // interpreter of an environment that is there already; empty: DLM_TRL_PYTHON, else what dlm trainer install trl made
 	Unsloth bool   `yaml:"unsloth" json:"unsloth"` // Unsloth's kernels, on a GPU
 
-	IDs     string `yaml:"ids" json:"ids"`         // check (also when empty): a row whose ids TRL would make otherwise is refused; ours: dlm's are taken
+	IDs string `yaml:"ids" json:"ids"` // check (also when empty): a row whose ids TRL would make otherwise is refused; ours: dlm's are taken
 
 	Where     string `yaml:"where" json:"where"`           // local, ssh, or ray; empty: local
 	Host      string `yaml:"host" json:"host"`             // ssh: host, user@host, or a name of the ssh configuration

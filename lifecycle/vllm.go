@@ -27,7 +27,7 @@ type VLLMSpec struct {
 type Duration time.Duration
 
 // String is the value as the file would have it.
-func (d Duration) String() string { return time.Duration(d).String() }
+func (t Duration) String() string { return time.Duration(t).String() }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 

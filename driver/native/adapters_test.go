@@ -178,7 +178,7 @@ func TestProbeTravels(t *testing.T) {
 		t.Errorf("stored %+v, computed %+v (%v)", stored, computed, err)
 	}
 	base, err := n.Probe("")
-	if err != nil || !reflect.DeepEqual(base.Base, stored.Base) || base.Adapter != nil && len(base.Adapter) > 0 {
+	if err != nil || !reflect.DeepEqual(base.Base, stored.Base) || len(base.Adapter) > 0 {
 		t.Errorf("the base's probe %+v is not that of the adapter's folder (%v)", base, err)
 	}
 	if stored.Zero || stored.Moved() == 0 {

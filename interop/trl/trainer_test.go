@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"dlm/driver/native"
 	"dlm/driver/trl"
@@ -31,6 +32,7 @@ func TestTrainer(t *testing.T) {
 	tr, err := trl.New(trl.Options{
 		Encoder: n, Order: native.Order, Place: trl.NewLocal(), Python: python, Pad: n.PadID(), Threads: 1, Precision: "f32",
 		Device:     trl.Device{Name: "cpu", Bytes: 8 << 30},
+		PollEvery:  10 * time.Millisecond, // the tiny base is through its steps in less than a second: cancelling in the middle must not come too late
 		Base:       func(context.Context) (string, error) { return base, nil },
 		BaseDigest: n.Digest(), Init: n.NewAdapter, Bind: n.ImportAdapter,
 	})
