@@ -59,13 +59,14 @@ const (
 	saved = 5  // steps between checkpoints
 )
 
-// project makes one: forty rows, some steps in f32 without dropout, so that the
-// bytes of a run that was cut can be compared with those of one that was not.
+// project makes one: some steps in f32 without dropout, so that the bytes of a run
+// that was cut can be compared with those of one that was not. A step takes 64
+// passes: long enough, also on an idle machine, for something to be killed in it.
 func (w *world) project(name, trl string) string {
 	w.t.Helper()
 	dir := filepath.Join(w.dir, name)
 	var rows bytes.Buffer
-	for i := range 40 {
+	for i := range 400 {
 		user, assistant := fmt.Sprintf("Which team takes claim %d?", i), []string{"motor", "home", "travel"}[i%3]
 		if err := json.NewEncoder(&rows).Encode(map[string]any{"messages": []map[string]string{{"role": "user", "content": user}, {"role": "assistant", "content": assistant}}}); err != nil {
 			w.t.Fatal(err)
@@ -76,7 +77,7 @@ base: %s
 trainer: trl
 trl: {%s}
 data: {train: rows.jsonl, held_out: 4, max_len: 256}
-train: {max_steps: %d, batch_size: 4, micro_batch: 4, precision: f32, save_every: %d, eval_every: 12, samples: 0, warmup: 1, checkpointing: "off"}
+train: {max_steps: %d, batch_size: 256, micro_batch: 4, precision: f32, save_every: %d, eval_every: 12, samples: 0, warmup: 1, checkpointing: "off"}
 `, w.base, trl, steps, saved)
 	err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "rows.jsonl"), rows.Bytes(), 0o644), os.WriteFile(filepath.Join(dir, "dlm.yaml"), []byte(text), 0o644))
 	if err != nil {
