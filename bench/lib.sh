@@ -22,6 +22,7 @@ begin() { # PART [OUT_DIR]
   flock -n 8 || die "another benchmark is running on this machine (it holds $cache/bench.lock); wait for it"
   : > "$results"
   : > "$log"
+  [ -n "${DLM_BIN:-}" ] || make -s -C "$root" build >> "$log" 2>&1 || die "make build failed; see $log" # never an older binary under this commit's name
   [ -f "$MODEL" ] || die "no GGUF of SmolLM2 found: run \`dlm pull smollm2-135m-instruct\` or set DLM_MODEL."
   has_python_peers && need_model >> "$log" 2>&1
   return 0
