@@ -2,8 +2,8 @@ package infer
 
 import (
 	"cmp"
-	"errors"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
