@@ -40,7 +40,7 @@ func putQ4_K(dst []byte, src []float32) {
 			step, off := float32(dScale*float32(s[j])), float32(dMin*float32(t[j]))
 			inv := inverse(step)
 			for i, v := range x[32*j : 32*j+32] {
-				codes[32*j+i] = uint8(max(0, min(15, nearest((v+off)*inv))))
+				codes[32*j+i] = uint8(max(0, min(15, nearest(float32((v+off)*inv)))))
 			}
 		}
 		packSixBits(blk[4:16], s[:], t[:])
@@ -68,11 +68,11 @@ func fitRange(x []float32, top float32) (s, m float32) {
 	mean := float32(math.Sqrt(float64(square / float32(len(x)))))
 	best := float32(math.Inf(1))
 	for try := range tries + 1 {
-		inv := (top - 1 + 0.1*float32(try)) / (hi - lo)
+		inv := (top - 1 + float32(0.1*float32(try))) / (hi - lo)
 		// Sums over the block: of weights, weighted codes, squares and products.
 		var w, wq, wqq, wx, wqx, wxx float32
 		for _, v := range x {
-			q := max(0, min(top, nearest((v-lo)*inv)))
+			q := max(0, min(top, nearest(float32((v-lo)*inv))))
 			weight := mean + abs32(v)
 			p, r := float32(weight*q), float32(weight*v)
 			w, wq, wx = w+weight, wq+p, wx+r
@@ -120,11 +120,11 @@ func putQ6_K(dst []byte, src []float32) {
 		binary.LittleEndian.PutUint16(blk[208:], half)
 		var codes [256]uint8
 		for j := range scale {
-			f := max(-128, min(127, nearest(scale[j]*inverse(d))))
+			f := max(-128, min(127, nearest(float32(scale[j]*inverse(d)))))
 			blk[192+j] = byte(int8(f))
 			inv := inverse(float32(d * f))
 			for i, v := range x[16*j : 16*j+16] {
-				codes[16*j+i] = uint8(max(-32, min(31, nearest(v*inv))) + 32)
+				codes[16*j+i] = uint8(max(-32, min(31, nearest(float32(v*inv)))) + 32)
 			}
 		}
 		packSix(blk, codes[:])
@@ -144,10 +144,10 @@ func fitSigned(x []float32, half float32) float32 {
 	}
 	best, scale := float32(-1), most/-half
 	for try := range tries + 1 {
-		inv := -(half - 1 + 0.1*float32(try)) / most
+		inv := -(half - 1 + float32(0.1*float32(try))) / most
 		var wqq, wqx float32
 		for _, v := range x {
-			q := max(-half, min(half-1, nearest(v*inv)))
+			q := max(-half, min(half-1, nearest(float32(v*inv))))
 			p := float32(float32(v*v) * q)
 			wqq, wqx = wqq+float32(p*q), wqx+float32(p*v)
 		}
@@ -169,7 +169,7 @@ func superScale(values []float32, top float32) (half uint16, d float32) {
 }
 
 // factor is the number of d that makes v, in six bits.
-func factor(v, d float32) uint8 { return uint8(max(0, min(63, nearest(v*inverse(d))))) }
+func factor(v, d float32) uint8 { return uint8(max(0, min(63, nearest(float32(v*inverse(d)))))) }
 
 // nearest rounds to the nearest whole number, of two equally near to the even one:
 // what is added has no bits for fractions. Numbers beyond its 23 bits stay large.
