@@ -6,50 +6,6 @@ import (
 	"time"
 )
 
-// Sampling says how tokens are chosen. The zero value is greedy.
-type Sampling struct {
-	MaxTokens         int      `json:"max_tokens"`
-	Temperature       float64  `json:"temperature"`        // 0 = greedy
-	TopK              int      `json:"top_k"`              // 0 = off
-	TopP              float64  `json:"top_p"`              // 0 or 1 = off
-	MinP              float64  `json:"min_p"`              // 0 = off
-	RepetitionPenalty float64  `json:"repetition_penalty"` // 0 or 1 = off
-	Seed              uint64   `json:"seed"`
-	Stop              []string `json:"stop"`
-}
-
-// GenerateRequest asks for one completion.
-type GenerateRequest struct {
-	Messages []Message // templated by the base's own chat template
-	Raw      string    // plain text prompt, when Messages is empty
-	Adapter  string    // adapter folder; empty = the base itself
-	Sampling Sampling
-}
-
-// Token is one generated token.
-type Token struct {
-	ID      int32   `json:"id"`
-	Text    string  `json:"text"` // whole UTF-8 characters; may be empty until one is complete
-	LogProb float64 `json:"logprob"`
-}
-
-// Completion is what a generator answered.
-type Completion struct {
-	Text         string        `json:"text"`
-	Tokens       []Token       `json:"tokens"`
-	Finish       string        `json:"finish"` // "stop" or "length"
-	PromptTokens int           `json:"prompt_tokens"`
-	Latency      time.Duration `json:"latency_ns"`
-}
-
-// Generator answers prompts. Requests of one call may share batches; results
-// are in the order of the requests and do not depend on their neighbours.
-type Generator interface {
-	// Generate answers every request. emit, when not nil, is called with each
-	// token of request i as it comes.
-	Generate(ctx context.Context, reqs []GenerateRequest, emit func(i int, t Token)) ([]Completion, error)
-}
-
 // ScoreRequest asks how likely a completion is after a prompt.
 type ScoreRequest struct {
 	Messages   []Message // templated prompt
