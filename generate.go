@@ -48,6 +48,7 @@ type GenerateRequest struct {
 	Format         *Format // what the completion must be; nil = anything
 	TopLogProbs    int     // alternatives to report with each token
 	PromptLogProbs bool    // report the prompt's tokens too (Completion.Prompt)
+	PromptOnly     bool    // generate nothing: the prompt's log-probabilities are all that is wanted
 
 	// Tenant names who asks. An engine that is short of room serves tenants in turn,
 	// so that none waits for all that another has asked for.

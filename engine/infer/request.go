@@ -12,16 +12,34 @@ type Request struct {
 	IDs         []int32       // the prompt, at least one token
 	Adapter     model.Adapter // nil: the base itself
 	Sampling    sample.Params
-	StopIDs     []int32  // tokens that end the completion; not part of its text
+	StopIDs     []int32  // tokens that end the completion, the base's own too unless they are to be ignored; not part of its text
 	StopStrings []string // texts that end the completion; not part of its text
 	MaxTokens   int      // of the completion; 0: as many as the context holds
+	MinTokens   int      // of the completion before which no token of StopIDs is chosen
+
+	Grammar Grammar // what the completion must be, at its start; nil = anything
+	Draft   int     // tokens that may be guessed ahead and verified in one step; changes no result
+
+	TopLogProbs    int  // alternatives to report with each token
+	PromptLogProbs bool // report the prompt's tokens too (Result.Prompt)
+	PromptOnly     bool // with PromptLogProbs: generate nothing
 }
 
-// Token is one generated token.
+// Token is one token of a completion, or of a prompt.
 type Token struct {
 	ID      int32
-	Text    string  // what it adds to the completion's text, in whole characters; "" while held back
-	LogProb float32 // natural logarithm, of the distribution before any sampling parameter
+	Text    string  // what it adds to the completion's text, in whole characters; "" while held back, and in a prompt
+	LogProb float32 // natural logarithm, of the distribution before any sampling parameter; 0 for a prompt's first token
+	Bytes   []byte  // what the token itself spells; not to be changed
+	Top     []Alternative
+}
+
+// Alternative is a token that could have stood at a place. Of equally likely
+// ones those with lower ids come first.
+type Alternative struct {
+	ID      int32
+	LogProb float32 // as of [Token]
+	Bytes   []byte  // not to be changed
 }
 
 // Finish says why a completion ended.
@@ -39,6 +57,7 @@ type Result struct {
 	Text   string
 	Tokens []Token
 	Finish Finish
+	Prompt []Token // with PromptLogProbs
 }
 
 // ScoreRequest asks for the log-probability of each token of IDs[From:], given
@@ -73,6 +92,9 @@ func (e *Engine) check(r *Request) error {
 		return fmt.Errorf("the prompt has %d tokens; the base's context of %d has no room for a completion; shorten the prompt", len(r.IDs), ctx)
 	case r.MaxTokens < 0:
 		return fmt.Errorf("max_tokens %d: expected a positive number, or 0 for as many as the context holds", r.MaxTokens)
+	}
+	if r.Grammar != nil || r.MinTokens != 0 || r.TopLogProbs != 0 || r.PromptLogProbs || r.PromptOnly {
+		return fmt.Errorf("grammars, min_tokens and reports of log-probabilities are not here yet")
 	}
 	for _, s := range r.StopStrings {
 		if s == "" {

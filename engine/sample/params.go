@@ -2,7 +2,9 @@ package sample
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 )
 
 // Params says how tokens are chosen. The zero value is greedy.
@@ -11,9 +13,27 @@ type Params struct {
 	TopK              int     // 0 = off
 	TopP              float64 // 0 or 1 = off
 	MinP              float64 // 0 = off
-	RepetitionPenalty float64 // 0 or 1 = off
+	RepetitionPenalty float64 // 0 or 1 = off; of tokens in prompt and completion
+	PresencePenalty   float64 // 0 = off; of tokens in the completion, once
+	FrequencyPenalty  float64 // 0 = off; of tokens in the completion, as often as they are there
+	Bias              []Bias  // added to logits; at most one of an id, see [Biases]
 	Seed              uint64  // of the draws
 	Sequence          uint64  // tells several completions of one prompt and seed apart
+}
+
+// Bias is what is added to the logit of one token.
+type Bias struct {
+	ID    int32
+	Value float32
+}
+
+// Biases lists a map's values in order of id.
+func Biases(m map[int32]float64) []Bias {
+	out := make([]Bias, 0, len(m))
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, Bias{id, float32(m[id])})
+	}
+	return out
 }
 
 // Validate checks every field and names the one at fault.
@@ -29,6 +49,8 @@ func (p Params) Validate() error {
 		return fmt.Errorf("min_p %v: expected a probability from 0 to 1 (0 is off)", p.MinP)
 	case !finite(p.RepetitionPenalty) || p.RepetitionPenalty < 0:
 		return fmt.Errorf("repetition_penalty %v: expected a positive number (1 is off, 1.1 is mild)", p.RepetitionPenalty)
+	case p.PresencePenalty != 0 || p.FrequencyPenalty != 0 || len(p.Bias) > 0:
+		return fmt.Errorf("presence_penalty, frequency_penalty and logit_bias are not here yet")
 	}
 	return nil
 }
