@@ -11,6 +11,8 @@ import (
 type Request struct {
 	IDs         []int32       // the prompt, at least one token
 	Adapter     model.Adapter // nil: the base itself
+	Key         string        // digest of the adapter; "" = the base, or an adapter whose cache blocks are shared with nobody
+	Tenant      string        // who asks: tenants are served in turn
 	Sampling    sample.Params
 	StopIDs     []int32  // tokens that end the completion, the base's own too unless they are to be ignored; not part of its text
 	StopStrings []string // texts that end the completion; not part of its text
@@ -58,6 +60,7 @@ type Result struct {
 	Tokens []Token
 	Finish Finish
 	Prompt []Token // with PromptLogProbs
+	Cached int     // tokens of the prompt whose keys and values were there already
 }
 
 // ScoreRequest asks for the log-probability of each token of IDs[From:], given
@@ -66,6 +69,8 @@ type ScoreRequest struct {
 	IDs     []int32
 	From    int // at least 1: the first token has nothing before it
 	Adapter model.Adapter
+	Key     string // as in Request
+	Tenant  string // as in Request
 	Route   Route
 }
 

@@ -10,8 +10,11 @@ type item struct {
 	whole  bool // computed in one pass, without cache blocks
 	shared int  // of whole: positions that take no rows when the item before it starts in the same step
 
-	take  int  // decided: positions to compute in this step
-	evict bool // decided: give the blocks back and start over, from the head of the waiting line
+	guess int // rows wanted for tokens that are guessed to come after those known
+
+	take    int  // decided: positions to compute in this step
+	guessed int  // decided: rows for guesses, behind those of take; 0 unless take reaches need
+	evict   bool // decided: give the blocks back and start over, from the head of the waiting line
 }
 
 // limits bound one step.

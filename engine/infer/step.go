@@ -2,11 +2,9 @@ package infer
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"dlm/engine/model"
-	"dlm/engine/sample"
 )
 
 // Step computes one pass: it schedules, runs, samples, and takes out what has
@@ -122,63 +120,4 @@ func (e *Engine) run() error {
 		}
 	}
 	return nil
-}
-
-// score reads the log-probabilities of the targets that run noted.
-func (e *Engine) score() {
-	if n := len(e.targets); n > 0 {
-		if n > len(e.logps) { // a shared row has the targets of several sequences
-			e.logps = make([]float32, n)
-		}
-		e.pass.LogProbs(e.logps[:len(e.targets)], e.targets)
-	}
-	at := 0
-	for _, s := range e.batch {
-		if !s.scoring() {
-			continue
-		}
-		n := max(0, s.done-s.prompt-len(s.scores)+1)
-		s.scores = append(s.scores, e.logps[at:at+n]...)
-		at += n
-		if s.done == s.need {
-			s.ended = true
-			if i := slices.IndexFunc(s.scores, notFinite); i >= 0 {
-				s.err = fmt.Errorf("token %d of the completion: %w", i, sample.ErrNotFinite)
-			}
-		}
-	}
-}
-
-// notFinite lets minus infinity pass: a probability of zero.
-func notFinite(logp float32) bool { return logp != logp || math.IsInf(float64(logp), 1) }
-
-// sample picks the next token of every sequence whose known tokens are all
-// computed, and hands it on.
-func (e *Engine) sample() {
-	if len(e.ready) == 0 {
-		return
-	}
-	v := e.m.Config().Vocab
-	e.pass.LogitsRows(e.logits[:len(e.rows)*v], e.rows)
-	e.m.Exec().Run(len(e.ready), e.pick)
-	for i, s := range e.ready {
-		if err := e.pickErr[i]; err != nil {
-			s.err, s.ended = err, true
-			continue
-		}
-		s.push(e.picked[i], e.logps[i], e.pieces.Piece(e.picked[i]))
-	}
-}
-
-// pickOne is one task of sample.
-func (e *Engine) pickOne(task, worker int) {
-	v := e.m.Config().Vocab
-	row, s := e.logits[task*v:(task+1)*v], e.ready[task]
-	id, err := e.samplers[worker].Pick(row, s.sampling, s.history, len(s.ids))
-	if err == nil {
-		if e.logps[task] = e.m.LogSoftmaxAt(row, id); notFinite(e.logps[task]) {
-			err = sample.ErrNotFinite
-		}
-	}
-	e.picked[task], e.pickErr[task] = id, err
 }
