@@ -30,6 +30,9 @@ type Target struct {
 type Query struct {
 	Model  string
 	Sticky string // requests with the same one get the same side of a canary; "" = drawn
+	// Allows says which names may stand in a refusal's suggestions, so that nobody
+	// learns another's names from it; nil = all. Route resolves the others as well.
+	Allows func(name string) bool
 }
 
 // Model is one line of /v1/models.
@@ -55,6 +58,32 @@ type Router interface {
 	Unload(ctx context.Context, name string) error
 	// Ready says why requests cannot be answered yet; nil when they can.
 	Ready() error
+}
+
+// Operator is a router that can be asked how it is doing, and told to look
+// again: what /readyz lists, what /metrics counts.
+type Operator interface {
+	// Refresh reads names and aliases at once, and returns when what moved is served.
+	Refresh(ctx context.Context) error
+	// Problems lists what is amiss while requests are answered, such as an alias
+	// that moved to an adapter that cannot be loaded: it still means the one before.
+	Problems() []string
+	// Upstreams is how each replica behind the gateway is doing.
+	Upstreams() []UpstreamStats
+}
+
+// UpstreamStats is how one replica of an upstream is doing. Counters only grow.
+type UpstreamStats struct {
+	Upstream string `json:"upstream"`
+	Replica  string `json:"replica"`
+	Healthy  bool   `json:"healthy"` // by its last health check, if it has one
+	Breaker  string `json:"breaker"` // "closed": asked as usual; "open": not asked; "half-open": asked once, to see
+	InFlight int    `json:"in_flight"`
+
+	Requests uint64 `json:"requests"` // tries, repeated ones too
+	Failures uint64 `json:"failures"` // of which failed by the upstream's fault
+	Retries  uint64 `json:"retries"`  // of which repeat one that failed
+	Opened   uint64 `json:"opened"`   // times that the breaker opened
 }
 
 // Limits bound one request.
