@@ -124,8 +124,15 @@ func (p *Project) Path(rel string) string {
 	return filepath.Join(p.Root, filepath.FromSlash(rel))
 }
 
-// State is the folder of the project's store.
-func (p *Project) State() string { return filepath.Join(p.Root, StateDir) }
+// State is the folder of the project's store. Projects that name one and the
+// same folder under store: share it: their adapters, verdicts and lineage stand
+// together, so that one server can answer with all of them.
+func (p *Project) State() string {
+	if p.Store == "" {
+		return filepath.Join(p.Root, StateDir)
+	}
+	return filepath.Join(p.Path(p.Store), StateDir)
+}
 
 // override applies one "field=value" of --set.
 func (p *Project) override(base *decoder, s string) error {

@@ -167,6 +167,7 @@ func TestParseErrors(t *testing.T) {
 		{"no base", "data:\n  train: data/train.jsonl\n", 0, 0, "base", []string{"is missing"}},
 		{"no data", "base: b\n", 0, 0, "data.train", []string{"is missing"}},
 		{"held out too much", "base: b\ndata:\n  train: data/train.jsonl\n  held_out: 90%\n", 4, 13, "data.held_out", []string{"at most half"}},
+		{"no store", minimal + "store: nowhere\n", 5, 8, "store", []string{"nowhere is no folder"}},
 		{"bad alias", minimal + "promote:\n  alias: Prod!\n", 6, 10, "promote.alias", []string{"lower-case"}},
 		{"one column", "base: b\ndata:\n  train: data/train.jsonl\n  prompt: q\n", 2, 1, "data.completion", []string{"both, or neither"}},
 		{"anchor", "base: &b x\ndata:\n  train: data/train.jsonl\n", 1, 7, "base", []string{"anchors"}},
@@ -293,4 +294,23 @@ func FuzzParse(f *testing.F) {
 			_ = err.Error()
 		}
 	})
+}
+
+// Projects that share a store keep their results in one place.
+func TestStore(t *testing.T) {
+	dir := projectDir(t)
+	if err := os.Mkdir(filepath.Join(dir, "sql"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	src := "base: b\nstore: ..\ndata:\n  train: ../data/train.jsonl\npromote:\n  alias: sql@prod\n"
+	p, err := parseAt(t, filepath.Join(dir, "sql"), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.State() != filepath.Join(dir, StateDir) || p.Promote.Alias != "sql@prod" {
+		t.Errorf("state %s, alias %s", p.State(), p.Promote.Alias)
+	}
+	if q, err := parseAt(t, dir, minimal); err != nil || q.State() != p.State() {
+		t.Errorf("the project in that folder has its store at %s, %v", q.State(), err)
+	}
 }

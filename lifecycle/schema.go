@@ -21,6 +21,7 @@ type Project struct {
 	Trainer  string     `yaml:"trainer" json:"trainer"`   // native, or trl: TRL and PEFT in a Python environment of their own
 	Engine   string     `yaml:"engine" json:"engine"`     // who answers golden sets: native, or vllm
 	System   string     `yaml:"system" json:"system"`     // system message for rows and items that have none
+	Store    string     `yaml:"store" json:"store"`       // folder whose .dlm keeps results; empty = this one
 	Data     DataSpec   `yaml:"data" json:"data"`
 	Golden   GoldenSpec `yaml:"golden" json:"golden"`
 	Train    TrainSpec  `yaml:"train" json:"train"`

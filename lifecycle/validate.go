@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,7 +14,8 @@ import (
 	"dlm/stage/evals"
 )
 
-var aliasName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+// aliasName is a name, or one that counts for the adapters of one name alone: sql@prod.
+var aliasName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,62}@)?[a-z0-9][a-z0-9._-]{0,62}$`)
 
 // validate checks values and files. Everything wrong is reported at once.
 func (p *Project) validate(d *decoder) error {
@@ -28,7 +30,7 @@ func (p *Project) validate(d *decoder) error {
 	v.check(strings.TrimSpace(p.Gate.Baseline) != "", "gate.baseline", "is empty", "best-arm, the name of an arm, or an adapter", "")
 	v.oneOf("gate.on_inconclusive", p.Gate.OnInconclusive, "block", "warn", "pass")
 	v.check(p.Promote.Alias == "" || aliasName.MatchString(p.Promote.Alias), "promote.alias", fmt.Sprintf("is %q", p.Promote.Alias),
-		"lower-case letters, digits, dot, dash or underscore, such as prod", "")
+		"lower-case letters, digits, dot, dash or underscore, such as prod, or NAME@prod for the adapters of that name", "")
 	slices.SortStableFunc(v.errs, func(a, b error) int {
 		x, y := a.(*FieldError), b.(*FieldError) //nolint:errorlint // check makes no others
 		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Field, y.Field))
@@ -36,8 +38,23 @@ func (p *Project) validate(d *decoder) error {
 	return errors.Join(v.errs...)
 }
 
+// servesOnly says whether the file is about serving alone: the adapters are
+// those that other projects put into the same store.
+func (p *Project) servesOnly(d *decoder) bool {
+	_, serves := d.at["serve"]
+	for _, f := range []string{"data", "golden", "train"} {
+		if _, given := d.at[f]; given {
+			return false
+		}
+	}
+	return serves
+}
+
 func (p *Project) validateData(v *validator) {
-	v.check(len(p.Data.Train) > 0, "data.train", "is missing", "the file to train on, such as data/train.jsonl", "dlm init --from FILE writes this file for yours")
+	if info, err := os.Stat(p.Path(p.Store)); p.Store != "" {
+		v.check(err == nil && info.IsDir(), "store", fmt.Sprintf("%s is no folder", p.Store), "a folder, relative to that of "+FileName+", such as ../..", "")
+	}
+	v.check(len(p.Data.Train) > 0 || p.servesOnly(v.d), "data.train", "is missing", "the file to train on, such as data/train.jsonl", "dlm init --from FILE writes this file for yours")
 	for i, f := range p.Data.Train {
 		at := "data.train"
 		if len(p.Data.Train) > 1 {

@@ -64,6 +64,9 @@ func (l *pipeline) addBase() (err error) {
 }
 
 func (l *pipeline) addData() error {
+	if len(l.p.Data.Train) == 0 {
+		return usageError("%s: data.train is missing: this project serves what others put into its store, and has nothing to train; expected -C with the folder of one that does", l.p.File)
+	}
 	o := curate.Options{Format: curate.Format(l.p.Data.Format), Prompt: l.p.Data.Prompt, Completion: l.p.Data.Completion, System: l.p.System}
 	for _, path := range l.p.Data.Train {
 		rows, err := curate.Read(l.a.rel(l.p.Path(path)), o)
