@@ -129,8 +129,8 @@ func TestChangedFolderIsReadAgain(t *testing.T) {
 	if err := n.CheckAdapter(one); err != nil {
 		t.Fatal(err)
 	}
-	first := n.adapters[one].a
-	if err := n.CheckAdapter(one); err != nil || n.adapters[one].a != first {
+	first := n.shelf.held[one].a
+	if err := n.CheckAdapter(one); err != nil || n.shelf.held[one].a != first {
 		t.Errorf("an unchanged folder was read again (%v)", err)
 	}
 	want := answer(t, n, two)

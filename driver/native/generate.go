@@ -2,8 +2,8 @@ package native
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"dlm"
@@ -12,18 +12,16 @@ import (
 	"dlm/engine/sample"
 )
 
-// Generate answers every request. Requests share passes; no answer depends on
-// its neighbours. A completion's Latency counts from the call to its last token,
-// so it includes waiting for a place in the batch. Sampling.MaxTokens 0 means as
-// many tokens as the context holds.
+// Generate answers every request. Requests share steps with those of all other
+// calls under way; no answer depends on its neighbours. A completion's Latency counts
+// from the call to its last token, so it includes waiting for a place in the batch.
+// Sampling.MaxTokens 0 means as many tokens as the context holds.
 //
 // The token that ends the turn is the last of a stopped completion's Tokens,
 // with its log-probability; it adds no text. Draws depend on seed and position
-// only, so equal requests with equal seeds get equal answers. emit is called
-// while the base is in use and must not call methods that compute.
+// only, so equal requests with equal seeds get equal answers.
 func (n *Native) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit func(i int, t dlm.Token)) ([]dlm.Completion, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	start := time.Now()
 	in := make([]infer.Request, len(reqs))
 	for i, r := range reqs {
 		var err error
@@ -31,79 +29,183 @@ func (n *Native) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 			return nil, requestError(len(reqs), i, err)
 		}
 	}
-	return n.generate(ctx, in, emit)
-}
-
-// generate runs requests whose prompts are ids. Callers hold n.mu.
-func (n *Native) generate(ctx context.Context, reqs []infer.Request, emit func(i int, t dlm.Token)) ([]dlm.Completion, error) {
-	e, err := n.infer()
-	if err != nil {
-		return nil, err
-	}
-	start := time.Now()
-	out := make([]dlm.Completion, len(reqs))
-	results, err := e.Generate(ctx, reqs, func(i int, t infer.Token) {
-		out[i].Latency = time.Since(start)
-		if emit != nil {
-			emit(i, token(t))
+	for i, r := range reqs {
+		h, err := n.adapter(ctx, r.Adapter)
+		if err != nil {
+			return nil, requestError(len(reqs), i, err)
 		}
+		if h != nil {
+			defer n.shelf.release(h)
+			in[i].Adapter, in[i].Key = h.a, h.key
+		}
+	}
+	out := make([]dlm.Completion, len(reqs))
+	err := n.together(ctx, len(in), func(e *infer.Engine, c *call, i int) (*infer.Sequence, error) {
+		return e.Add(in[i], func(t infer.Token) { c.emit(i, t) })
+	}, func(e callEvent) {
+		out[e.i].Latency = e.at.Sub(start)
+		if emit != nil {
+			emit(e.i, token(e.t))
+		}
+	}, func(i int, s *infer.Sequence, started time.Time) error {
+		r, err := s.Result()
+		if err != nil {
+			return err
+		}
+		complete(&out[i], r)
+		out[i].PromptTokens, out[i].Queued = len(in[i].IDs), started.Sub(start)
+		return nil
 	})
 	if err != nil {
-		return nil, inferError(len(reqs), err)
-	}
-	for i, r := range results {
-		out[i].Text, out[i].Finish, out[i].PromptTokens = r.Text, string(r.Finish), len(reqs[i].IDs)
-		out[i].Tokens = make([]dlm.Token, len(r.Tokens))
-		for j, t := range r.Tokens {
-			out[i].Tokens[j] = token(t)
-		}
+		return nil, err
 	}
 	return out, nil
 }
 
-func token(t infer.Token) dlm.Token {
-	return dlm.Token{ID: t.ID, Text: t.Text, LogProb: float64(t.LogProb)}
+// together runs n sequences with those of other calls until they have ended, and
+// hands their results to finish. Errors name the request they concern.
+func (n *Native) together(ctx context.Context, count int, add func(e *infer.Engine, c *call, i int) (*infer.Sequence, error),
+	each func(callEvent), finish func(i int, s *infer.Sequence, started time.Time) error,
+) error {
+	c := newCall(count)
+	e, seqs, err := n.enter(c, count, add)
+	if err != nil {
+		return err
+	}
+	if err := c.wait(ctx, each); err != nil {
+		n.leave(c, e, seqs)
+		return err
+	}
+	for i, s := range seqs {
+		if err := finish(i, s, c.started[i]); err != nil {
+			return requestError(count, i, err)
+		}
+	}
+	return nil
 }
 
-// request turns a request of the port into the engine's. Callers hold n.mu.
-func (n *Native) request(r dlm.GenerateRequest) (infer.Request, error) {
-	a, err := n.adapter(r.Adapter)
-	if err != nil {
-		return infer.Request{}, err
+// enter puts a call's sequences into the engine, all or none.
+func (n *Native) enter(c *call, count int, add func(e *infer.Engine, c *call, i int) (*infer.Sequence, error)) (*infer.Engine, []*infer.Sequence, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, nil, errClosed
 	}
-	ids, err := n.Prompt(r.Messages, r.Raw)
+	if n.o.MaxQueue > 0 && len(n.live)+count > n.o.MaxQueue+n.o.MaxSequences {
+		return nil, nil, &dlm.Fault{Kind: dlm.FaultBusy, Retry: time.Second, Err: fmt.Errorf("%d requests are being answered or wait; try again later", len(n.live))}
+	}
+	e, err := n.infer()
 	if err != nil {
-		return infer.Request{}, err
+		return nil, nil, err
+	}
+	seqs := make([]*infer.Sequence, 0, count)
+	for i := range count {
+		s, err := add(e, c, i)
+		if err != nil {
+			for _, s := range seqs {
+				e.Drop(s)
+			}
+			return nil, nil, requestError(count, i, &dlm.Fault{Kind: dlm.FaultRequest, Err: err})
+		}
+		seqs = append(seqs, s)
+	}
+	n.start(c, seqs)
+	return e, seqs, nil
+}
+
+// complete fills what the engine knows of a completion.
+func complete(c *dlm.Completion, r infer.Result) {
+	c.Text, c.Finish, c.Cached = r.Text, string(r.Finish), r.Cached
+	c.Tokens, c.Prompt = tokens(r.Tokens), nil
+	if len(r.Prompt) > 0 {
+		c.Prompt = tokens(r.Prompt)
+	}
+}
+
+func tokens(in []infer.Token) []dlm.Token {
+	out := make([]dlm.Token, len(in))
+	for i, t := range in {
+		out[i] = token(t)
+	}
+	return out
+}
+
+func token(t infer.Token) dlm.Token {
+	out := dlm.Token{ID: t.ID, Text: t.Text, LogProb: float64(t.LogProb), Bytes: t.Bytes}
+	for _, a := range t.Top {
+		out.Top = append(out.Top, dlm.Alternative{ID: a.ID, Bytes: a.Bytes, LogProb: float64(a.LogProb)})
+	}
+	return out
+}
+
+// adapter returns the adapter in dir, to be given back to the shelf; nil for the
+// base itself.
+func (n *Native) adapter(ctx context.Context, dir string) (*held, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	return n.shelf.use(ctx, dir)
+}
+
+// request turns a request of the port into the engine's, without its adapter.
+func (n *Native) request(r dlm.GenerateRequest) (infer.Request, error) {
+	ids := r.IDs
+	if len(r.Messages) > 0 || len(ids) == 0 {
+		var err error
+		if ids, err = n.Prompt(r.Messages, r.Raw); err != nil {
+			return infer.Request{}, &dlm.Fault{Kind: dlm.FaultRequest, Param: "messages", Err: err}
+		}
 	}
 	s := r.Sampling
-	return infer.Request{
-		IDs: ids, Adapter: a, StopIDs: n.id.StopIDs, StopStrings: s.Stop, MaxTokens: s.MaxTokens,
+	stopIDs := s.StopIDs
+	if !s.IgnoreEOS {
+		stopIDs = append(n.StopIDs(), s.StopIDs...)
+	}
+	out := infer.Request{
+		IDs: ids, Tenant: r.Tenant, StopIDs: stopIDs, StopStrings: s.Stop, MaxTokens: s.MaxTokens, MinTokens: s.MinTokens,
+		TopLogProbs: r.TopLogProbs, PromptLogProbs: r.PromptLogProbs, PromptOnly: r.PromptOnly, Draft: n.o.Draft,
 		Sampling: sample.Params{
 			Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP,
-			RepetitionPenalty: s.RepetitionPenalty, Seed: s.Seed,
+			RepetitionPenalty: s.RepetitionPenalty, PresencePenalty: s.PresencePenalty, FrequencyPenalty: s.FrequencyPenalty,
+			Bias: sample.Biases(s.LogitBias), Seed: s.Seed, Sequence: s.Sequence,
 		},
-	}, nil
+	}
+	for id, b := range s.LogitBias {
+		if id < 0 || int(id) >= n.m.Config().Vocab || math.IsNaN(b) || math.IsInf(b, 0) {
+			return out, dlm.Faultf(dlm.FaultRequest, "logit_bias", "logit_bias %v for token %d: expected a number for an id below %d", b, id, n.m.Config().Vocab)
+		}
+	}
+	if r.Format != nil {
+		return out, dlm.Faultf(dlm.FaultUnsupported, "response_format", "this engine cannot hold a completion to a format yet")
+	}
+	return out, nil
 }
 
 // Score gives the log-probability of each token of the completions. The ids are
 // those that training would see, so trained and served values can be compared
 // to the last bit.
 func (n *Native) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scored, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	e, err := n.infer()
-	if err != nil {
-		return nil, err
-	}
 	in := make([]infer.ScoreRequest, len(reqs))
 	for i, r := range reqs {
-		if in[i], err = n.scoreRequest(r); err != nil {
+		ids, from, err := n.Completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn)
+		if err != nil {
 			return nil, requestError(len(reqs), i, err)
 		}
+		in[i] = infer.ScoreRequest{IDs: ids, From: from}
 	}
-	scores, err := e.Score(ctx, in)
+	for i, r := range reqs {
+		h, err := n.adapter(ctx, r.Adapter)
+		if err != nil {
+			return nil, requestError(len(reqs), i, err)
+		}
+		if h != nil {
+			defer n.shelf.release(h)
+			in[i].Adapter, in[i].Key = h.a, h.key
+		}
+	}
+	scores, err := n.score(ctx, in)
 	if err != nil {
-		return nil, inferError(len(reqs), err)
+		return nil, err
 	}
 	out := make([]dlm.Scored, len(reqs))
 	for i, logps := range scores {
@@ -116,26 +218,25 @@ func (n *Native) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scor
 	return out, nil
 }
 
-func (n *Native) scoreRequest(r dlm.ScoreRequest) (infer.ScoreRequest, error) {
-	var a model.Adapter
-	a, err := n.adapter(r.Adapter)
-	if err != nil {
-		return infer.ScoreRequest{}, err
-	}
-	ids, from, err := n.Completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn)
-	if err != nil {
-		return infer.ScoreRequest{}, err
-	}
-	return infer.ScoreRequest{IDs: ids, From: from, Adapter: a}, nil
+// score runs scorings with what else is under way.
+func (n *Native) score(ctx context.Context, in []infer.ScoreRequest) ([][]float32, error) {
+	out := make([][]float32, len(in))
+	err := n.together(ctx, len(in), func(e *infer.Engine, _ *call, i int) (*infer.Sequence, error) {
+		return e.AddScore(in[i])
+	}, func(callEvent) {}, func(i int, s *infer.Sequence, _ time.Time) (err error) {
+		out[i], err = s.Scores()
+		return err
+	})
+	return out, err
 }
 
-// inferError gives an error of the engine that concerns one request its name.
-func inferError(n int, err error) error {
-	var re *infer.RequestError
-	if errors.As(err, &re) {
-		return requestError(n, re.Index, re.Err)
+// scoreIDs gives the log-probability of every id but the first.
+func (n *Native) scoreIDs(ids []int32, a model.Adapter) ([]float32, error) {
+	out, err := n.score(context.Background(), []infer.ScoreRequest{{IDs: ids, From: 1, Adapter: a}})
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return out[0], nil
 }
 
 // requestError names a request where there are several.

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,6 +20,9 @@ var (
 	_ dlm.Codec     = (*Native)(nil)
 	_ dlm.Codec     = (*Text)(nil)
 	_ dlm.Trainer   = (*Native)(nil)
+
+	_ dlm.AdapterHost   = (*Native)(nil)
+	_ dlm.StatsReporter = (*Native)(nil)
 )
 
 // Options choose how a base is run. The zero value is bf16 with all cores and
@@ -32,20 +36,29 @@ type Options struct {
 	PrefillChunk int    // tokens of one prompt in a pass; 0 = MaxTokens
 	MaxSequences int    // run at once; 0 = 32
 	CacheBytes   int64  // of the key-value cache; 0 = what the sequences need, at most 1 GiB
+	AdapterBytes int64  // of adapters in memory, as far as they are not in use or pinned; 0 = 1 GiB
+	MaxQueue     int    // sequences that may wait for a place; more are refused; 0 = any number
+	Draft        int    // tokens that may be guessed ahead and verified in one step; changes no answer
 	ProbePlan    bool   // Plan measures the speed of a step
 	Code         string // version of dlm, recorded in checkpoints and adapters
 }
 
 // Native is one base in memory. Its methods may be called from several
-// goroutines; calls that compute run one after another.
+// goroutines: completions and scorings of all calls share steps, and whatever else
+// computes (training, merging) runs between two steps, one at a time.
 type Native struct {
 	*Text
-	o        Options
-	x        *kernel.Exec
-	m        *model.Model
-	mu       sync.Mutex // held while something computes
-	engine   *infer.Engine
-	adapters map[string]*loaded // by absolute path
+	o     Options
+	x     *kernel.Exec
+	side  *kernel.Exec // one worker, for what goes on beside the steps
+	m     *model.Model
+	shelf *shelf
+
+	mu      sync.Mutex // held while something computes, a step of the loop too
+	engine  *infer.Engine
+	live    []live // sequences that the loop steps for
+	looping bool
+	closed  bool
 }
 
 // OpenPulled loads a base that a hub brought, and refuses a file that is not
@@ -78,7 +91,7 @@ func Open(path string, o Options) (*Native, error) {
 		return nil, err
 	}
 	defer ck.Close()
-	n := &Native{o: o, adapters: map[string]*loaded{}}
+	n := &Native{o: o}
 	if n.Text, err = textOf(ck, path, o.Quantize); err != nil {
 		return nil, err
 	}
@@ -90,10 +103,18 @@ func Open(path string, o Options) (*Native, error) {
 	if n.x, err = newExec(o); err != nil {
 		return nil, err
 	}
-	if n.m, err = model.Load(ck, n.x, mode); err != nil {
+	beside := o
+	beside.Threads = 1
+	if n.side, err = newExec(beside); err != nil {
 		n.x.Close()
 		return nil, err
 	}
+	if n.m, err = model.Load(ck, n.x, mode); err != nil {
+		n.x.Close()
+		n.side.Close()
+		return nil, err
+	}
+	n.shelf = &shelf{budget: cmp.Or(o.AdapterBytes, 1<<30), held: map[string]*held{}, load: n.readServed}
 	return n, nil
 }
 
@@ -133,11 +154,18 @@ func newExec(o Options) (*kernel.Exec, error) {
 	return kernel.New(o.Threads)
 }
 
-// Close stops the workers. The Native must not be used afterwards.
+// Close stops the workers; what is under way ends with an error. The Native must
+// not be used afterwards.
 func (n *Native) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
+	n.closed = true
+	n.fail(errClosed)
 	n.x.Close()
+	n.side.Close()
 	return nil
 }
 

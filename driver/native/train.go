@@ -183,13 +183,13 @@ func (n *Native) sampling(j *job, prompts [][]dlm.Message) error {
 	}
 	j.cfg.CacheBytes = e.Need(reqs)
 	j.cfg.Sample = func(ctx context.Context, _ int) ([]string, error) {
-		out, err := n.generate(ctx, reqs, nil)
+		out, err := e.Generate(ctx, reqs, nil) // n.mu is held: the run has the base to itself
 		if err != nil {
 			return nil, err
 		}
 		texts := make([]string, len(out))
-		for i, c := range out {
-			texts[i] = c.Text
+		for i, r := range out {
+			texts[i] = r.Text
 		}
 		return texts, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"dlm"
+	"dlm/engine/infer"
 	"dlm/engine/model"
 )
 
@@ -11,12 +12,21 @@ import (
 // no cache, every activation kept. Its log-probabilities equal Score's to the
 // last bit (engine laws 1 and 2); it exists so that a user can see that.
 func (n *Native) ScoreAsTrained(ctx context.Context, r dlm.ScoreRequest) (dlm.Scored, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	in, err := n.scoreRequest(r)
+	in := infer.ScoreRequest{}
+	var err error
+	if in.IDs, in.From, err = n.Completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn); err != nil {
+		return dlm.Scored{}, err
+	}
+	h, err := n.adapter(ctx, r.Adapter)
 	if err != nil {
 		return dlm.Scored{}, err
 	}
+	if h != nil {
+		defer n.shelf.release(h)
+		in.Adapter = h.a
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return dlm.Scored{}, err
 	}

@@ -37,6 +37,12 @@ type Sequence struct {
 // Done reports whether the sequence has ended, by finishing or by an error.
 func (s *Sequence) Done() bool { return s.ended }
 
+// Started reports whether the sequence has had rows in a step.
+func (s *Sequence) Started() bool { return s.done > 0 || len(s.tokens) > 0 || s.ended }
+
+// Scores returns the log-probabilities of a scoring, or the error that ended it.
+func (s *Sequence) Scores() ([]float32, error) { return s.scores, s.err }
+
 // Result returns the completion, or the error that ended the sequence.
 func (s *Sequence) Result() (Result, error) {
 	return Result{Text: s.text.String(), Tokens: s.tokens, Finish: s.finish}, s.err

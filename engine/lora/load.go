@@ -20,6 +20,12 @@ import (
 // base, tokenizer, template and stop tokens. The error wraps ErrForeign when the
 // folder names no base at all.
 func Load(dir string, m *model.Model, id BaseIdentity) (*Adapter, error) {
+	return LoadBeside(dir, m, id, m.Exec())
+}
+
+// LoadBeside is Load with workers of its own for the packing, so that a base which
+// is answering meanwhile goes on.
+func LoadBeside(dir string, m *model.Model, id BaseIdentity, x *kernel.Exec) (*Adapter, error) {
 	have, err := ReadIdentity(dir)
 	if err != nil {
 		return nil, missingFolder(dir, err)
@@ -27,7 +33,11 @@ func Load(dir string, m *model.Model, id BaseIdentity) (*Adapter, error) {
 	if err := have.check(id); err != nil {
 		return nil, fmt.Errorf("adapter %s: %w", dir, err)
 	}
-	return LoadForeign(dir, m)
+	a, err := read(dir, shapeOf(m), x)
+	if err != nil {
+		return nil, missingFolder(dir, err)
+	}
+	return a, nil
 }
 
 // LoadForeign reads a PEFT folder without asking which base it belongs to, for

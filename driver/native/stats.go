@@ -1,0 +1,24 @@
+package native
+
+import "dlm"
+
+// Stats says what the engine is doing. See dlm.StatsReporter.
+func (n *Native) Stats() dlm.EngineStats {
+	var s dlm.EngineStats
+	n.mu.Lock()
+	if n.engine != nil {
+		s = n.engineStats()
+	}
+	n.mu.Unlock()
+	h := n.shelf
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.AdapterLoads, s.AdapterDrops = h.loads, h.drops
+	s.AdapterBytes, _ = h.weigh()
+	return s
+}
+
+// engineStats reads the engine's counters. Callers hold n.mu.
+func (n *Native) engineStats() dlm.EngineStats {
+	return dlm.EngineStats{}
+}
