@@ -243,9 +243,10 @@ type Store interface {
 
 // AliasChange is one movement of an alias.
 type AliasChange struct {
-	Alias   string    `json:"alias"`
+	Alias   string    `json:"alias"` // the project's ("prod") or of the adapters of one name ("NAME@prod"); see ParseAlias
 	Adapter Digest    `json:"adapter"`
-	Verdict Digest    `json:"verdict"` // the passed gate; empty when forced
+	Verdict Digest    `json:"verdict"`         // the passed gate; empty when forced
+	Share   float64   `json:"share,omitempty"` // of the requests for the name alone that go to this alias, 0 to 1
 	Forced  bool      `json:"forced"`
 	Why     string    `json:"why"` // "promote", "rollback", the reason given with --force
 	Author  string    `json:"author"`

@@ -10,12 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"dlm"
 	"dlm/stage/curate"
 	"dlm/stage/evals"
 )
-
-// aliasName is a name, or one that counts for the adapters of one name alone: sql@prod.
-var aliasName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,62}@)?[a-z0-9][a-z0-9._-]{0,62}$`)
 
 // validate checks values and files. Everything wrong is reported at once.
 func (p *Project) validate(d *decoder) error {
@@ -29,8 +27,9 @@ func (p *Project) validate(d *decoder) error {
 	v.check(p.Gate.Level > 0.5 && p.Gate.Level < 1, "gate.level", fmt.Sprintf("is %v", p.Gate.Level), "a level between 0.5 and 1, such as 0.95", "")
 	v.check(strings.TrimSpace(p.Gate.Baseline) != "", "gate.baseline", "is empty", "best-arm, the name of an arm, or an adapter", "")
 	v.oneOf("gate.on_inconclusive", p.Gate.OnInconclusive, "block", "warn", "pass")
-	v.check(p.Promote.Alias == "" || aliasName.MatchString(p.Promote.Alias), "promote.alias", fmt.Sprintf("is %q", p.Promote.Alias),
-		"lower-case letters, digits, dot, dash or underscore, such as prod, or NAME@prod for the adapters of that name", "")
+	scope, _, err := dlm.ParseAlias(p.Promote.Alias)
+	v.check(p.Promote.Alias == "" || err == nil && (scope == "" || scope == p.Name), "promote.alias", fmt.Sprintf("is %q", p.Promote.Alias),
+		"lower-case letters, digits, dot, dash or underscore, such as prod, or "+p.Name+"@prod", "")
 	slices.SortStableFunc(v.errs, func(a, b error) int {
 		x, y := a.(*FieldError), b.(*FieldError) //nolint:errorlint // check makes no others
 		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Field, y.Field))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,8 @@ type adaptersCmd struct {
 	List     adaptersListCmd     `cmd:"" default:"1" help:"All adapters, newest first."`
 	Promote  adaptersPromoteCmd  `cmd:"" help:"Point an alias at an adapter whose gate allows it."`
 	Rollback adaptersRollbackCmd `cmd:"" help:"Point an alias back at what it was before."`
+	Canary   adaptersCanaryCmd   `cmd:"" help:"Change the share of requests that a canary answers."`
+	Alias    adaptersAliasCmd    `cmd:"" help:"Where aliases point, and where they pointed."`
 	Diff     adaptersDiffCmd     `cmd:"" help:"How two adapters differ: settings, data, scores."`
 	Import   adaptersImportCmd   `cmd:"" help:"Bind a PEFT adapter made elsewhere to a base, on your word."`
 	Card     adaptersCardCmd     `cmd:"" help:"The model card: what it is, how it was made and judged."`
@@ -52,12 +55,17 @@ func (c *adaptersListCmd) Run(a *app) error {
 
 type adaptersPromoteCmd struct {
 	Adapter string `arg:"" help:"Name, digest or prefix."`
-	Alias   string `default:"prod" help:"The alias."`
+	Alias   string `default:"prod" help:"The alias: of the whole project (prod), or of the adapter's name (NAME@prod, NAME@canary)."`
+	Share   string `help:"Of the requests for NAME, those that a canary answers: 10% or 0.1." placeholder:"PART"`
 	Force   bool   `help:"Promote without a passed gate; recorded."`
 	Reason  string `help:"Why, with --force."`
 }
 
 func (c *adaptersPromoteCmd) Run(a *app) error {
+	share, err := parseShare(c.Share)
+	if err != nil {
+		return err
+	}
 	p, err := a.project(nil)
 	if err != nil {
 		return err
@@ -73,20 +81,20 @@ func (c *adaptersPromoteCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	change, err := registry.Promote(a.ctx, s, registry.Promotion{Alias: c.Alias, Adapter: art.ID, Force: c.Force, Reason: c.Reason})
+	change, err := registry.Promote(a.ctx, s, registry.Promotion{Alias: c.Alias, Adapter: art.ID, Share: share, Force: c.Force, Reason: c.Reason})
 	if err != nil {
+		return err
+	}
+	if err := a.noteShadowed(s, change, art.Name); err != nil {
 		return err
 	}
 	a.finish(change, func() { a.printAlias(change) })
 	return nil
 }
 
-func (a *app) printAlias(c dlm.AliasChange) {
-	a.printf("%s -> %s (%s, by %s)\n", c.Alias, c.Adapter.Short(), c.Why, c.Author)
-}
-
 type adaptersRollbackCmd struct {
-	Alias  string `default:"prod" help:"The alias."`
+	Which  string `arg:"" optional:"" name:"alias" help:"The alias: prod, NAME@prod (default: that of --alias)."`
+	Alias  string `default:"prod" help:"The same, as a flag."`
 	Reason string `help:"Why; recorded."`
 }
 
@@ -102,7 +110,7 @@ func (c *adaptersRollbackCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	change, err := registry.Rollback(a.ctx, s, c.Alias, c.Reason, "")
+	change, err := registry.Rollback(a.ctx, s, cmp.Or(c.Which, c.Alias), c.Reason, "")
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type cli struct {
 	Eval    evalCmd    `cmd:"" help:"Evaluate baselines and an adapter on the golden set."`
 	Gate    gateCmd    `cmd:"" help:"Is an adapter good enough? Exit code 0 pass, 3 fail, 4 inconclusive."`
 
-	Adapters adaptersCmd `cmd:"" help:"Adapters and their aliases: list, promote, rollback, diff, import, card."`
+	Adapters adaptersCmd `cmd:"" help:"Adapters and their aliases: list, promote, rollback, canary, alias, diff, import, card."`
 	Export   exportCmd   `cmd:"" help:"Write base and adapter for other engines, with a proof by the golden set: hf, gguf, gguf-lora, ollama."`
 	Chat     chatCmd     `cmd:"" help:"Talk to a base or an adapter in the terminal."`
 	Runs     runsCmd     `cmd:"" help:"Runs: list, show, compare, stop, resume."`

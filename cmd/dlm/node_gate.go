@@ -129,7 +129,11 @@ func (l *pipeline) promoteNode(adapter lifecycle.Input) lifecycle.Node {
 				return nil, err
 			}
 			l.a.printf("%s -> %s\n", c.Alias, c.Adapter.Short())
-			return nil, nil
+			art, err := l.store.Artifact(ctx, c.Adapter)
+			if err != nil {
+				return nil, err
+			}
+			return nil, l.a.noteShadowed(l.store, c, art.Name)
 		},
 	}
 }

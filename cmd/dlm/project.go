@@ -92,10 +92,17 @@ func (a *app) findAdapter(ref string) (dlm.Artifact, error) {
 	if err != nil {
 		return dlm.Artifact{}, fmt.Errorf("adapter %q is no PEFT folder, and %w", ref, err)
 	}
-	art, err := registry.Resolve(a.ctx, s, ref)
+	p, err := a.project(nil)
 	if err != nil {
+		return dlm.Artifact{}, err
+	}
+	art, err := registry.Resolve(a.ctx, s, p.Name, ref)
+	if err != nil {
+		if errors.Is(err, registry.ErrUnknown) {
+			return art, fmt.Errorf("adapter %w", err)
+		}
 		if errors.Is(err, sqlite.ErrNotFound) {
-			return art, fmt.Errorf("adapter %q: not found; expected an alias, a name, a digest or its first four digits, or a PEFT folder (see \"dlm adapters list\")", ref)
+			return art, fmt.Errorf("adapter %q: not found; expected an alias, a name, NAME@ALIAS, a digest or its first four digits, or a PEFT folder (see \"dlm adapters list\")", ref)
 		}
 		return art, err
 	}

@@ -5,19 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"dlm"
 )
 
-var aliasName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
-
 // SetAlias appends a change to the alias's history. Author and date are filled
 // in when empty.
 func (s *Store) SetAlias(ctx context.Context, c dlm.AliasChange) error {
-	if !aliasName.MatchString(c.Alias) {
-		return fmt.Errorf("alias %q: expected lower-case letters, digits, dot, dash or underscore, such as prod", c.Alias)
+	if _, _, err := dlm.ParseAlias(c.Alias); err != nil {
+		return err
+	}
+	if !(c.Share >= 0 && c.Share <= 1) {
+		return fmt.Errorf("alias %s: share %v; expected 0 to 1", c.Alias, c.Share)
 	}
 	if c.Author == "" {
 		c.Author = s.author
@@ -40,8 +40,8 @@ func (s *Store) SetAlias(ctx context.Context, c dlm.AliasChange) error {
 				return fmt.Errorf("%s is a %s, expected a verdict", c.Verdict.Short(), v.Kind)
 			}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO alias_changes (alias, adapter, verdict, forced, why, author, at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			c.Alias, c.Adapter, c.Verdict, c.Forced, c.Why, c.Author, c.At.UnixNano())
+		_, err = tx.ExecContext(ctx, `INSERT INTO alias_changes (alias, adapter, verdict, share, forced, why, author, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			c.Alias, c.Adapter, c.Verdict, c.Share, c.Forced, c.Why, c.Author, c.At.UnixNano())
 		return err
 	})
 	if err != nil {
@@ -70,12 +70,12 @@ func (s *Store) History(ctx context.Context, name string) ([]dlm.AliasChange, er
 	return out, err
 }
 
-const selectAlias = `SELECT alias, adapter, verdict, forced, why, author, at FROM alias_changes`
+const selectAlias = `SELECT alias, adapter, verdict, share, forced, why, author, at FROM alias_changes`
 
 func scanAlias(scan func(...any) error) (dlm.AliasChange, error) {
 	var c dlm.AliasChange
 	var at int64
-	err := scan(&c.Alias, &c.Adapter, &c.Verdict, &c.Forced, &c.Why, &c.Author, &at)
+	err := scan(&c.Alias, &c.Adapter, &c.Verdict, &c.Share, &c.Forced, &c.Why, &c.Author, &at)
 	c.At = time.Unix(0, at).UTC()
 	return c, err
 }

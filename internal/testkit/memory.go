@@ -255,8 +255,6 @@ func (m *Memory) Runs(context.Context) ([]dlm.Run, error) {
 	return out, nil
 }
 
-var aliasName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
-
 // SetAlias implements dlm.Store.
 func (m *Memory) SetAlias(_ context.Context, c dlm.AliasChange) error {
 	m.mu.Lock()
@@ -265,8 +263,11 @@ func (m *Memory) SetAlias(_ context.Context, c dlm.AliasChange) error {
 	if err != nil {
 		return err
 	}
-	if a.Kind != dlm.KindAdapter || !aliasName.MatchString(c.Alias) {
-		return fmt.Errorf("alias %q to a %s", c.Alias, a.Kind)
+	if _, _, err := dlm.ParseAlias(c.Alias); err != nil {
+		return err
+	}
+	if a.Kind != dlm.KindAdapter || !(c.Share >= 0 && c.Share <= 1) {
+		return fmt.Errorf("alias %q to a %s, share %v", c.Alias, a.Kind, c.Share)
 	}
 	if v, err := m.get(c.Verdict); c.Verdict != "" && (err != nil || v.Kind != dlm.KindVerdict) {
 		return fmt.Errorf("alias %q: %s is no verdict", c.Alias, c.Verdict)

@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,8 +250,15 @@ func storeAlias(t *testing.T, open func() dlm.Store) {
 	if err := s.SetAlias(ctx, dlm.AliasChange{Alias: "canary", Adapter: two.ID}); err != nil {
 		t.Fatal(err)
 	}
+	scoped := dlm.AliasChange{Alias: "Support/en@canary", Adapter: two.ID, Share: 0.1}
+	if err := s.SetAlias(ctx, scoped); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Alias(ctx, scoped.Alias); err != nil || c.Adapter != two.ID || c.Share != 0.1 || c.Alias != scoped.Alias {
+		t.Errorf("alias of one name %+v, %v", c, err)
+	}
 	c, err := s.Alias(ctx, "prod")
-	if err != nil || c.Adapter != one.ID || c.Author != "ann" || c.At.IsZero() {
+	if err != nil || c.Share != 0 || c.Adapter != one.ID || c.Author != "ann" || c.At.IsZero() {
 		t.Errorf("alias %+v, %v", c, err)
 	}
 	h, err := s.History(ctx, "prod")
@@ -258,10 +266,11 @@ func storeAlias(t *testing.T, open func() dlm.Store) {
 		t.Errorf("history %+v, %v", h, err)
 	}
 	all, err := s.History(ctx, "")
-	if err != nil || len(all) != 4 || all[0].Author == "" {
+	if err != nil || len(all) != 5 || all[0].Author == "" {
 		t.Errorf("whole history %+v, %v", all, err)
 	}
 	for _, bad := range []dlm.AliasChange{{Alias: "prod", Adapter: data.ID}, {Alias: "", Adapter: one.ID}, {Alias: "Prod!", Adapter: one.ID},
+		{Alias: "@prod", Adapter: one.ID}, {Alias: "x@", Adapter: one.ID}, {Alias: "x@canary", Adapter: one.ID, Share: 1.5}, {Alias: "x@canary", Adapter: one.ID, Share: math.NaN()},
 		{Alias: "prod", Adapter: dlm.Digest("sha256:" + strings.Repeat("0", 64))}, {Alias: "prod", Adapter: one.ID, Verdict: data.ID}} {
 		if err := s.SetAlias(ctx, bad); err == nil {
 			t.Errorf("alias change %+v was accepted", bad)

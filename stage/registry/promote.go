@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"dlm"
 )
@@ -21,6 +23,7 @@ type Promotion struct {
 	Force   bool       // promote without one
 	Reason  string     // needed with Force
 	Author  string     // empty = the store's
+	Share   float64    // of the requests for the name alone, 0 to 1; of canaries only
 }
 
 // Promote points the alias at the adapter, if the newest verdict on exactly
@@ -34,7 +37,10 @@ func Promote(ctx context.Context, store dlm.Store, p Promotion) (dlm.AliasChange
 	if a.Kind != dlm.KindAdapter {
 		return dlm.AliasChange{}, fmt.Errorf("promote: %s is a %s, expected an adapter", p.Adapter.Short(), a.Kind)
 	}
-	c := dlm.AliasChange{Alias: p.Alias, Adapter: p.Adapter, Why: "promote", Author: p.Author}
+	if err := checkScope(p, a.Name); err != nil {
+		return dlm.AliasChange{}, err
+	}
+	c := dlm.AliasChange{Alias: p.Alias, Adapter: p.Adapter, Share: p.Share, Why: "promote", Author: p.Author}
 	id, verdict, err := verdictFor(ctx, store, p)
 	switch {
 	case err != nil && !errors.Is(err, ErrRefused):
@@ -56,7 +62,7 @@ func Promote(ctx context.Context, store dlm.Store, p Promotion) (dlm.AliasChange
 	}
 	if now, ok, err := Current(ctx, store, p.Alias); err != nil {
 		return c, err
-	} else if ok && now.Adapter == c.Adapter && now.Verdict == c.Verdict && now.Forced == c.Forced {
+	} else if ok && now.Adapter == c.Adapter && now.Verdict == c.Verdict && now.Forced == c.Forced && now.Share == c.Share {
 		return now, nil
 	}
 	if err := store.SetAlias(ctx, c); err != nil {
@@ -64,6 +70,51 @@ func Promote(ctx context.Context, store dlm.Store, p Promotion) (dlm.AliasChange
 	}
 	return store.Alias(ctx, p.Alias)
 }
+
+// checkScope refuses an alias of another name, and shares where they mean nothing.
+func checkScope(p Promotion, name string) error {
+	scope, alias, err := dlm.ParseAlias(p.Alias)
+	switch {
+	case err != nil:
+		return fmt.Errorf("promote: %w", err)
+	case scope != "" && scope != name:
+		return fmt.Errorf("promote: adapter %s is called %q, and %s is an alias of %q; expected %s@%s", p.Adapter.Short(), name, p.Alias, scope, name, alias)
+	case !(p.Share >= 0 && p.Share <= 1):
+		return fmt.Errorf("promote: share %v; expected 0 to 1", p.Share)
+	case p.Share > 0 && alias != Canary:
+		return fmt.Errorf("promote: %s takes no share; only %s does", p.Alias, dlm.ScopedAlias(scope, Canary))
+	}
+	return nil
+}
+
+// SetShare says what share of the requests for its name an alias gets that was
+// set before: 0 ends a canary, which can then be asked for by its alias alone.
+func SetShare(ctx context.Context, store dlm.Store, alias string, share float64, author string) (dlm.AliasChange, error) {
+	c, ok, err := Current(ctx, store, alias)
+	switch {
+	case err != nil:
+		return c, err
+	case !ok:
+		return c, fmt.Errorf("share of %s: %w; promote an adapter to it first: dlm adapters promote ADAPTER --alias %s --share 10%%", alias, ErrUnknown, alias)
+	case c.Share == share:
+		return c, nil
+	}
+	if err := checkScope(Promotion{Alias: alias, Share: share}, scopeOf(alias)); err != nil {
+		return c, err
+	}
+	c.Why, c.Author, c.At, c.Share = fmt.Sprintf("share %s -> %s", percent(c.Share), percent(share)), author, time.Time{}, share
+	if err := store.SetAlias(ctx, c); err != nil {
+		return c, err
+	}
+	return store.Alias(ctx, alias)
+}
+
+func scopeOf(alias string) string {
+	name, _, _ := dlm.ParseAlias(alias)
+	return name
+}
+
+func percent(share float64) string { return strconv.FormatFloat(share*100, 'g', 6, 64) + "%" }
 
 // verdictFor finds the verdict that decides, or says why none lets it through.
 func verdictFor(ctx context.Context, store dlm.Store, p Promotion) (dlm.Digest, VerdictRecord, error) {
@@ -124,10 +175,14 @@ func Rollback(ctx context.Context, store dlm.Store, alias, reason, author string
 		}
 	}
 	if len(stack) < 2 {
-		return dlm.AliasChange{}, fmt.Errorf("rollback: %s has pointed at no other adapter before %s", alias, h[0].Adapter.Short())
+		err := fmt.Errorf("rollback: %s has pointed at no other adapter before %s", alias, h[0].Adapter.Short())
+		if h[0].Share > 0 {
+			err = fmt.Errorf("%w; dlm adapters canary %s --share 0 takes its requests away", err, scopeOf(alias))
+		}
+		return dlm.AliasChange{}, err
 	}
 	to := stack[len(stack)-2]
-	c := dlm.AliasChange{Alias: alias, Adapter: to.Adapter, Verdict: to.Verdict, Forced: to.Forced, Why: rollbackWord + " from " + h[0].Adapter.Short(), Author: author}
+	c := dlm.AliasChange{Alias: alias, Adapter: to.Adapter, Verdict: to.Verdict, Forced: to.Forced, Share: to.Share, Why: rollbackWord + " from " + h[0].Adapter.Short(), Author: author}
 	if r := strings.TrimSpace(reason); r != "" {
 		c.Why += ": " + r
 	}
@@ -140,17 +195,3 @@ func Rollback(ctx context.Context, store dlm.Store, alias, reason, author string
 // rollbackWord begins the reason of a rollback; forced reasons begin with
 // "forced: ", so that no user text can be taken for it.
 const rollbackWord = "rollback"
-
-// Resolve turns what a person writes into an adapter: an alias, or what
-// Store.Find understands.
-func Resolve(ctx context.Context, store dlm.Store, ref string) (dlm.Artifact, error) {
-	if i := strings.LastIndexByte(ref, '@'); i >= 0 {
-		ref = ref[i+1:] // project@prod
-	}
-	if c, ok, err := Current(ctx, store, ref); err != nil {
-		return dlm.Artifact{}, err
-	} else if ok {
-		return store.Artifact(ctx, c.Adapter)
-	}
-	return store.Find(ctx, dlm.KindAdapter, ref)
-}

@@ -179,12 +179,14 @@ func TestListDiffResolve(t *testing.T) {
 		t.Errorf("with itself: %+v, %v", d, err)
 	}
 
-	for ref, want := range map[string]dlm.Digest{"prod": b, "desk@prod": b, "a": a, a.Short(): a, string(b): b} {
-		if got, err := Resolve(ctx, s, ref); err != nil || got.ID != want {
+	for ref, want := range map[string]dlm.Digest{"prod": b, "desk@prod": b, "b@prod": b, "a@" + a.Short(): a, "a@" + string(a): a, "a": a, a.Short(): a, string(b): b} {
+		if got, err := Resolve(ctx, s, "desk", ref); err != nil || got.ID != want {
 			t.Errorf("%s: %s, %v", ref, got.ID.Short(), err)
 		}
 	}
-	if _, err := Resolve(ctx, s, "canary"); err == nil {
-		t.Error("an alias that was never set was found")
+	for _, ref := range []string{"canary", "a@prod", "other@prod", "a@" + b.Short(), "a@", "@prod"} {
+		if got, err := Resolve(ctx, s, "desk", ref); err == nil {
+			t.Errorf("%s was found: %s", ref, got.ID.Short())
+		}
 	}
 }
