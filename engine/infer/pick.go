@@ -24,7 +24,7 @@ func (e *Engine) sample() {
 func (e *Engine) pickOne(task, worker int) {
 	v := e.m.Config().Vocab
 	row, s := e.logits[task*v:(task+1)*v], e.ready[task]
-	id, err := e.samplers[worker].Pick(row, s.sampling, s.history, len(s.ids))
+	id, err := e.samplers[worker].Pick(row, s.sampling, sample.Place{Position: len(s.ids), History: s.history})
 	if err == nil {
 		if e.logps[task] = e.m.LogSoftmaxAt(row, id); notFinite(e.logps[task]) {
 			err = sample.ErrNotFinite

@@ -17,10 +17,10 @@ func Example() {
 	defer x.Close()
 	s := sample.New(x, 3)
 	logits := []float32{1, 2.5, 2}
-	greedy, _ := s.Pick(logits, sample.Params{}, nil, 0)
+	greedy, _ := s.Pick(logits, sample.Params{}, sample.Place{Position: 0})
 	p := sample.Params{Temperature: 0.8, TopP: 0.9, Seed: 7}
-	first, _ := s.Pick(logits, p, nil, 12)
-	again, _ := s.Pick(logits, p, nil, 12)
+	first, _ := s.Pick(logits, p, sample.Place{Position: 12})
+	again, _ := s.Pick(logits, p, sample.Place{Position: 12})
 	fmt.Println(greedy, first == again)
 	// Output: 1 true
 }

@@ -49,45 +49,28 @@ func (p Params) Validate() error {
 		return fmt.Errorf("min_p %v: expected a probability from 0 to 1 (0 is off)", p.MinP)
 	case !finite(p.RepetitionPenalty) || p.RepetitionPenalty < 0:
 		return fmt.Errorf("repetition_penalty %v: expected a positive number (1 is off, 1.1 is mild)", p.RepetitionPenalty)
-	case p.PresencePenalty != 0 || p.FrequencyPenalty != 0 || len(p.Bias) > 0:
-		return fmt.Errorf("presence_penalty, frequency_penalty and logit_bias are not here yet")
+	case !finite(p.PresencePenalty):
+		return fmt.Errorf("presence_penalty %v: expected a number (0 is off, 0.5 is mild, -0.5 makes repeating likelier)", p.PresencePenalty)
+	case !finite(p.FrequencyPenalty):
+		return fmt.Errorf("frequency_penalty %v: expected a number (0 is off, 0.5 is mild, -0.5 makes repeating likelier)", p.FrequencyPenalty)
+	}
+	for _, b := range p.Bias {
+		if !finite(float64(b.Value)) {
+			return fmt.Errorf("logit_bias of token %d is %v: expected a number (-100 bans the token)", b.ID, b.Value)
+		}
 	}
 	return nil
 }
 
-// Penalises reports whether a repetition penalty is on, so that a [History] is needed.
-func (p Params) Penalises() bool { return p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 }
+// Penalises reports whether a penalty is on, so that a [History] is needed.
+func (p Params) Penalises() bool {
+	return p.repeats() || p.PresencePenalty != 0 || p.FrequencyPenalty != 0
+}
+
+// repeats reports whether the repetition penalty is on.
+func (p Params) repeats() bool { return p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 }
 
 // Greedy reports whether the choice is the most likely token.
 func (p Params) Greedy() bool { return p.Temperature == 0 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
-
-// History is the set of distinct tokens that a sequence holds so far, prompt
-// included: what a repetition penalty looks at.
-type History struct {
-	ids  []int32  // in order of first appearance
-	seen []uint64 // bit set over the vocabulary
-}
-
-// NewHistory returns an empty history over a vocabulary of that size.
-func NewHistory(vocab int) *History {
-	return &History{seen: make([]uint64, (vocab+63)/64)}
-}
-
-// Add puts ids in; those outside the vocabulary are left out.
-func (h *History) Add(ids ...int32) {
-	for _, id := range ids {
-		w := int(uint32(id) / 64)
-		if w >= len(h.seen) {
-			continue
-		}
-		if bit := uint64(1) << (uint32(id) % 64); h.seen[w]&bit == 0 {
-			h.seen[w] |= bit
-			h.ids = append(h.ids, id)
-		}
-	}
-}
-
-// Len is the number of distinct tokens.
-func (h *History) Len() int { return len(h.ids) }

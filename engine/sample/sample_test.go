@@ -22,15 +22,19 @@ func exec(t testing.TB) *kernel.Exec {
 }
 
 // naive is the distribution that transformers would draw from, in f64, written
-// from the formulas alone: penalty, temperature, top-k with ties, top-p, min-p.
-func naive(logits []float32, p Params, history []int32) []float64 {
+// from the formulas alone: bias, penalties, mask, temperature, top-k with ties,
+// top-p, min-p. allowed and banned are those of the place, nil = all and none.
+func naive(logits []float32, p Params, prompt, completion []int32, allowed map[int32]bool, banned []int32) []float64 {
 	l := make([]float64, len(logits))
 	for i, v := range logits {
 		l[i] = float64(v)
 	}
+	for _, b := range p.Bias {
+		l[b.ID] += float64(b.Value)
+	}
 	if p.RepetitionPenalty != 0 {
 		done := map[int32]bool{}
-		for _, id := range history {
+		for _, id := range slices.Concat(prompt, completion) {
 			if done[id] {
 				continue
 			}
@@ -40,6 +44,21 @@ func naive(logits []float32, p Params, history []int32) []float64 {
 			} else {
 				l[id] /= p.RepetitionPenalty
 			}
+		}
+	}
+	for id := range l {
+		n := 0
+		for _, c := range completion {
+			if int(c) == id {
+				n++
+			}
+		}
+		l[id] -= p.FrequencyPenalty * float64(n)
+		if n > 0 {
+			l[id] -= p.PresencePenalty
+		}
+		if allowed != nil && !allowed[int32(id)] || slices.Contains(banned, int32(id)) {
+			l[id] = math.Inf(-1)
 		}
 	}
 	if p.Temperature == 0 {
@@ -135,38 +154,71 @@ var settings = map[string]Params{
 	"min-p 1":      {Temperature: 1, MinP: 1},
 	"penalty":      {Temperature: 1, RepetitionPenalty: 1.3},
 	"penalty < 1":  {Temperature: 1, RepetitionPenalty: 0.8},
-	"all":          {Temperature: 0.8, TopK: 40, TopP: 0.95, MinP: 0.02, RepetitionPenalty: 1.1},
+	"presence":     {Temperature: 1, PresencePenalty: 0.7},
+	"frequency":    {Temperature: 1, FrequencyPenalty: 0.4},
+	"likelier":     {Temperature: 1, FrequencyPenalty: -0.4, PresencePenalty: -0.5},
+	"bias":         {Temperature: 1, Bias: []Bias{{0, 2.5}, {1, -100}}},
+	"all":          {Temperature: 0.8, TopK: 40, TopP: 0.95, MinP: 0.02, RepetitionPenalty: 1.1, PresencePenalty: 0.3, FrequencyPenalty: 0.2, Bias: []Bias{{0, 1}}},
 	"greedy":       {},
 	"greedy, pen":  {RepetitionPenalty: 1.5},
+	"greedy, freq": {FrequencyPenalty: 2, PresencePenalty: 1},
+	"greedy, bias": {Bias: []Bias{{0, -100}, {1, 100}}},
 }
 
 // TestDistributionAgainstNaive compares what Pick draws from with the naive f64
-// version: the same tokens survive and their probabilities agree.
+// version: the same tokens survive and their probabilities agree. With and without
+// tokens that may not come.
 func TestDistributionAgainstNaive(t *testing.T) {
 	x := exec(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, p := range settings {
-		for _, n := range []int{1, 2, 5, 130, 1000} {
+		for _, n := range []int{2, 5, 130, 1000} {
 			for _, spread := range []float64{0.01, 1, 8} {
-				logits := randomLogits(r, n, spread)
-				var seen []int32
-				h := NewHistory(n)
-				for range 20 {
-					id := int32(r.IntN(n))
-					seen = append(seen, id)
-					h.Add(id)
-				}
-				s := New(x, n)
-				want := naive(logits, p, seen)
-				got := distribution(t, s, logits, p, h)
-				for id := range want {
-					if d := math.Abs(want[id] - got[id]); d > 2e-5*want[id]+1e-9 && !onBorder(want[id], got[id], p) {
-						t.Fatalf("%s, %d tokens, spread %v: token %d has probability %v, naive %v", name, n, spread, id, got[id], want[id])
+				for _, share := range []float64{1, 0.97, 0.3, 0.001} { // of tokens that may come
+					logits := randomLogits(r, n, spread)
+					var prompt, own []int32
+					at := Place{Position: 3, History: NewHistory(n)}
+					for range 10 {
+						prompt, own = append(prompt, int32(r.IntN(n))), append(own, int32(r.IntN(n)))
+					}
+					at.History.AddPrompt(prompt...)
+					at.History.Add(own...)
+					allowed := randomMask(r, n, share, &at)
+					if share < 1 {
+						at.Banned = []int32{int32(r.IntN(n))}
+						if allowed[at.Banned[0]] && len(allowed) == 1 {
+							at.Banned = nil
+						}
+					}
+					s := New(x, n)
+					want := naive(logits, p, prompt, own, allowed, at.Banned)
+					got := distribution(t, s, logits, p, at)
+					for id := range want {
+						if d := math.Abs(want[id] - got[id]); d > 2e-5*want[id]+1e-9 && !onBorder(want[id], got[id], p) {
+							t.Fatalf("%s, %d tokens, spread %v, %v allowed: token %d has probability %v, naive %v", name, n, spread, share, id, got[id], want[id])
+						}
 					}
 				}
 			}
 		}
 	}
+}
+
+// randomMask allows about that share of n tokens, and at least one; nil for all.
+func randomMask(r *rand.Rand, n int, share float64, at *Place) map[int32]bool {
+	if share == 1 {
+		return nil
+	}
+	allowed := map[int32]bool{}
+	at.Allowed = make([]uint64, (n+63)/64)
+	one := r.IntN(n)
+	for id := range n {
+		if id == one || r.Float64() < share {
+			allowed[int32(id)] = true
+			at.Allowed[id/64] |= 1 << (id % 64)
+		}
+	}
+	return allowed
 }
 
 // onBorder allows for a token that top-p keeps in one arithmetic and not in the
@@ -176,10 +228,10 @@ func onBorder(want, got float64, p Params) bool {
 }
 
 // distribution is what Pick draws from, read off the sampler's state.
-func distribution(t *testing.T, s *Sampler, logits []float32, p Params, h *History) []float64 {
+func distribution(t *testing.T, s *Sampler, logits []float32, p Params, at Place) []float64 {
 	t.Helper()
 	before := slices.Clone(logits)
-	id, err := s.Pick(logits, p, h, 3)
+	id, err := s.Pick(logits, p, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +267,7 @@ func TestGreedyTakesLowestIDAmongEquals(t *testing.T) {
 		{[]float32{float32(math.Inf(-1)), -2, -1, -1, -5, -1}, 2},
 		{[]float32{0, 0, 0, 0, 0, 1}, 5},
 	} {
-		got, err := s.Pick(c.logits, Params{}, nil, 0)
+		got, err := s.Pick(c.logits, Params{}, Place{Position: 0})
 		if err != nil || got != c.want {
 			t.Errorf("%v: picked %d (%v), expected %d", c.logits, got, err, c.want)
 		}
@@ -224,7 +276,7 @@ func TestGreedyTakesLowestIDAmongEquals(t *testing.T) {
 
 func TestTopKKeepsTies(t *testing.T) {
 	s := New(exec(t), 5)
-	if _, err := s.Pick([]float32{2, 1, 1, 1, 0}, Params{Temperature: 1, TopK: 2}, nil, 0); err != nil {
+	if _, err := s.Pick([]float32{2, 1, 1, 1, 0}, Params{Temperature: 1, TopK: 2}, Place{Position: 0}); err != nil {
 		t.Fatal(err)
 	}
 	if want := []int32{0, 1, 2, 3}; !slices.Equal(s.kept, want) {
@@ -246,14 +298,14 @@ func TestFrequencies(t *testing.T) {
 		s := New(x, len(logits))
 		counts := make([]float64, len(logits))
 		for pos := range draws {
-			id, err := s.Pick(logits, p, nil, pos)
+			id, err := s.Pick(logits, p, Place{Position: pos})
 			if err != nil {
 				t.Fatal(err)
 			}
 			counts[id]++
 		}
 		chi2, cells := 0.0, 0
-		for id, prob := range naive(logits, p, nil) {
+		for id, prob := range naive(logits, p, nil, nil, nil, nil) {
 			if prob == 0 {
 				if counts[id] > 0 {
 					t.Errorf("%+v: token %d was drawn %v times, expected never", p, id, counts[id])
@@ -279,7 +331,7 @@ func TestDrawsAreCounterBased(t *testing.T) {
 	x := exec(t)
 	logits := randomLogits(rand.New(rand.NewPCG(5, 6)), 1000, 0.1)
 	pick := func(s *Sampler, p Params, pos int) int32 {
-		id, err := s.Pick(logits, p, nil, pos)
+		id, err := s.Pick(logits, p, Place{Position: pos})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,10 +383,39 @@ func TestPickRefusesWhatIsNotFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for _, logits := range [][]float32{{nan, nan, nan}, {-inf, -inf, -inf}, {1, inf, 2}} {
 		for _, p := range []Params{{}, {Temperature: 1}} {
-			if id, err := s.Pick(logits, p, nil, 0); !errors.Is(err, ErrNotFinite) {
+			if id, err := s.Pick(logits, p, Place{Position: 0}); !errors.Is(err, ErrNotFinite) {
 				t.Errorf("%v with %+v: picked %d (%v), expected ErrNotFinite", logits, p, id, err)
 			}
 		}
+	}
+}
+
+func TestPickRefusesWhereNothingMayCome(t *testing.T) {
+	s := New(exec(t), 3)
+	for _, at := range []Place{{Allowed: []uint64{0}}, {Allowed: []uint64{4}, Banned: []int32{2}}, {Banned: []int32{0, 1, 2, 3}}} {
+		for _, p := range []Params{{}, {Temperature: 1}} {
+			if id, err := s.Pick([]float32{1, 2, 3}, p, at); !errors.Is(err, ErrNoneAllowed) {
+				t.Errorf("%+v with %+v: picked %d (%v), expected ErrNoneAllowed", at, p, id, err)
+			}
+		}
+	}
+	nan := float32(math.NaN())
+	if _, err := s.Pick([]float32{nan, nan, nan}, Params{}, Place{Allowed: []uint64{0}}); !errors.Is(err, ErrNotFinite) {
+		t.Errorf("logits that are no numbers: %v, expected ErrNotFinite", err)
+	}
+}
+
+func TestBiasForcesAndBans(t *testing.T) {
+	s := New(exec(t), 4)
+	logits := []float32{9, 8, -7, 3}
+	for id := range int32(4) {
+		p := Params{Bias: Biases(map[int32]float64{id: 100})}
+		if got, err := s.Pick(logits, p, Place{}); err != nil || got != id {
+			t.Errorf("+100 on %d: picked %d (%v)", id, got, err)
+		}
+	}
+	if got, _ := s.Pick(logits, Params{Bias: []Bias{{0, -100}}}, Place{}); got != 1 {
+		t.Errorf("-100 on the likeliest: picked %d, expected 1", got)
 	}
 }
 
@@ -345,6 +426,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		"top_p":              {TopP: 1.5},
 		"min_p":              {MinP: math.NaN()},
 		"repetition_penalty": {RepetitionPenalty: math.Inf(1)},
+		"presence_penalty":   {PresencePenalty: math.Inf(-1)},
+		"frequency_penalty":  {FrequencyPenalty: math.NaN()},
+		"logit_bias":         {Bias: []Bias{{7, float32(math.NaN())}}},
 	} {
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%+v: error %v does not name %s", p, err, field)
@@ -360,8 +444,10 @@ func TestPickDoesNotAllocate(t *testing.T) {
 	s := New(exec(t), len(logits))
 	h := NewHistory(len(logits))
 	h.Add(1, 2, 3, 4)
+	at := Place{Position: 1, History: h, Banned: []int32{9}}
+	randomMask(rand.New(rand.NewPCG(7, 8)), len(logits), 0.5, &at)
 	for name, p := range settings {
-		if n := testing.AllocsPerRun(5, func() { s.Pick(logits, p, h, 1) }); n > 0 {
+		if n := testing.AllocsPerRun(5, func() { s.Pick(logits, p, at) }); n > 0 {
 			t.Errorf("%s: %v allocations a pick", name, n)
 		}
 	}

@@ -13,7 +13,7 @@ func BenchmarkPick(b *testing.B) {
 			h := NewHistory(len(logits))
 			h.Add(5, 6, 7)
 			for i := range b.N {
-				if _, err := s.Pick(logits, settings[name], h, i); err != nil {
+				if _, err := s.Pick(logits, settings[name], Place{Position: i, History: h}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -11,11 +11,14 @@ import (
 // weights or the adapter are broken.
 var ErrNotFinite = errors.New("logits are not finite numbers; the weights or the adapter are broken")
 
+// ErrNoneAllowed means that every token was ruled out by [Place].
+var ErrNoneAllowed = errors.New("no token may come next")
+
 // Sampler picks tokens. It holds scratch memory and is for one goroutine at a
 // time; picks do not influence one another.
 type Sampler struct {
 	x      *kernel.Exec
-	scores []float32 // [V] after penalty and temperature
+	scores []float32 // [V] after bias, penalties, mask and temperature
 	weight []float32 // [V] exp(score - max), so the most likely token weighs 1
 	kept   []int32   // ids that survive, in the order of the draw
 	heap   []float32 // the k largest scores, least first
@@ -31,42 +34,67 @@ func New(x *kernel.Exec, vocab int) *Sampler {
 	}
 }
 
-// Pick chooses a token from logits [V], which it leaves as they are. position
-// is that of the token to be chosen, counted from the first token of the
-// prompt. h is the sequence's history; it may be nil when p has no penalty.
-func (s *Sampler) Pick(logits []float32, p Params, h *History, position int) (int32, error) {
-	scores := logits
-	if p.Penalises() && h != nil {
-		scores = s.scores[:len(logits)]
-		copy(scores, logits)
-		penalise(scores, h.ids, float32(p.RepetitionPenalty))
-	}
+// Place is where in a sequence a token is to be chosen.
+type Place struct {
+	Position int      // of the token, counted from the first token of the prompt
+	History  *History // of the sequence; may be nil when no penalty is on
+	Allowed  []uint64 // bit set of the tokens that may be chosen, id at bit id%64 of word id/64; nil = all
+	Banned   []int32  // tokens that may not be chosen
+}
+
+// Pick chooses a token from logits [V], which it leaves as they are. It returns
+// [ErrNoneAllowed] when the place allows no token.
+func (s *Sampler) Pick(logits []float32, p Params, at Place) (int32, error) {
+	scores := s.adjust(logits, p, at)
 	if p.Greedy() {
-		return s.argmax(scores)
+		return s.argmax(logits, scores)
 	}
-	total, err := s.filter(scores, p)
+	total, err := s.filter(logits, scores, p)
 	if err != nil {
 		return 0, err
 	}
-	return s.draw(total * Uniform(p.Seed, p.Sequence, uint64(position))), nil
+	return s.draw(total * Uniform(p.Seed, p.Sequence, uint64(at.Position))), nil
 }
 
-// penalise makes every token of ids less likely, once.
-func penalise(scores []float32, ids []int32, penalty float32) {
-	for _, id := range ids {
-		if l := scores[id]; l < 0 {
-			scores[id] = l * penalty
-		} else {
-			scores[id] = l / penalty
+// adjust returns the logits with all that also moves a greedy choice: bias,
+// penalties, and minus infinity for tokens that may not come. It returns logits
+// itself when there is nothing to change.
+func (s *Sampler) adjust(logits []float32, p Params, at Place) []float32 {
+	penalises := p.Penalises() && at.History != nil
+	if !penalises && len(p.Bias) == 0 && at.Allowed == nil && len(at.Banned) == 0 {
+		return logits
+	}
+	scores := s.scores[:len(logits)]
+	copy(scores, logits)
+	for _, b := range p.Bias {
+		if int(uint32(b.ID)) < len(scores) {
+			scores[b.ID] += b.Value
 		}
 	}
+	if penalises {
+		at.History.penalise(scores, p)
+	}
+	if at.Allowed != nil {
+		keepAllowed(scores, at.Allowed)
+	}
+	ban(scores, at.Banned)
+	return scores
+}
+
+// unfit is the error of scores whose largest is not a finite number. Those of
+// finite logits are so when every token is ruled out.
+func (s *Sampler) unfit(logits []float32) error {
+	if finite(float64(s.x.MaxRow(logits))) {
+		return ErrNoneAllowed
+	}
+	return ErrNotFinite
 }
 
 // argmax returns the id of the largest score, the lowest id among equals.
-func (s *Sampler) argmax(scores []float32) (int32, error) {
+func (s *Sampler) argmax(logits, scores []float32) (int32, error) {
 	top := s.x.MaxRow(scores)
 	if !finite(float64(top)) {
-		return 0, ErrNotFinite
+		return 0, s.unfit(logits)
 	}
 	return int32(slices.Index(scores, top)), nil
 }
@@ -74,7 +102,7 @@ func (s *Sampler) argmax(scores []float32) (int32, error) {
 // filter applies temperature, top-k, top-p and min-p to scores. It leaves the
 // surviving ids in s.kept, their weights in s.weight, and returns the sum of
 // the survivors' weights.
-func (s *Sampler) filter(scores []float32, p Params) (float64, error) {
+func (s *Sampler) filter(logits, scores []float32, p Params) (float64, error) {
 	tempered := s.scores[:len(scores)]
 	t := float32(p.Temperature)
 	for i, l := range scores {
@@ -82,7 +110,7 @@ func (s *Sampler) filter(scores []float32, p Params) (float64, error) {
 	}
 	top := s.x.MaxRow(tempered)
 	if !finite(float64(top)) {
-		return 0, ErrNotFinite
+		return 0, s.unfit(logits)
 	}
 	weight := s.weight[:len(scores)]
 	if sum := s.x.ExpSub(weight, tempered, top); !finite(float64(sum)) {
