@@ -147,7 +147,7 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 	}
 	if r.Sampling.Penalises() {
 		s.history = sample.NewHistory(e.m.Config().Vocab)
-		s.history.Add(r.IDs...)
+		s.history.AddPrompt(r.IDs...)
 	}
 	e.enter(s)
 	return s, nil
