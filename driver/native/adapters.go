@@ -28,7 +28,7 @@ func (n *Native) CheckAdapter(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	h, err := n.shelf.use(context.Background(), dir)
+	h, err := n.shelf.use(context.Background(), dir, false)
 	if err != nil {
 		return err
 	}

@@ -29,14 +29,15 @@ func (n *Native) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 			return nil, requestError(len(reqs), i, err)
 		}
 	}
+	holds := false
 	for i, r := range reqs {
-		h, err := n.adapter(ctx, r.Adapter)
+		h, err := n.adapter(ctx, r.Adapter, holds)
 		if err != nil {
 			return nil, requestError(len(reqs), i, err)
 		}
 		if h != nil {
 			defer n.shelf.release(h)
-			in[i].Adapter, in[i].Key = h.a, h.key
+			in[i].Adapter, in[i].Key, holds = h.a, h.key, true
 		}
 	}
 	out := make([]dlm.Completion, len(reqs))
@@ -139,12 +140,12 @@ func token(t infer.Token) dlm.Token {
 }
 
 // adapter returns the adapter in dir, to be given back to the shelf; nil for the
-// base itself.
-func (n *Native) adapter(ctx context.Context, dir string) (*held, error) {
+// base itself. holds says that the call has got one already.
+func (n *Native) adapter(ctx context.Context, dir string, holds bool) (*held, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	return n.shelf.use(ctx, dir)
+	return n.shelf.use(ctx, dir, holds)
 }
 
 // request turns a request of the port into the engine's, without its adapter.
@@ -193,14 +194,15 @@ func (n *Native) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scor
 		}
 		in[i] = infer.ScoreRequest{IDs: ids, From: from}
 	}
+	holds := false
 	for i, r := range reqs {
-		h, err := n.adapter(ctx, r.Adapter)
+		h, err := n.adapter(ctx, r.Adapter, holds)
 		if err != nil {
 			return nil, requestError(len(reqs), i, err)
 		}
 		if h != nil {
 			defer n.shelf.release(h)
-			in[i].Adapter, in[i].Key = h.a, h.key
+			in[i].Adapter, in[i].Key, holds = h.a, h.key, true
 		}
 	}
 	scores, err := n.score(ctx, in)

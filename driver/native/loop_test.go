@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,6 +171,49 @@ func TestPinsAndRoom(t *testing.T) {
 	}
 	if err := n.LoadAdapter(t.Context(), filepath.Join(a, "nowhere"), true); dlm.FaultOf(err) != dlm.FaultUnknown {
 		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
+// TestRoomIsWaitedFor: more adapters than the budget holds are asked for at once by
+// calls that take long; at no time are more in memory, and all are answered.
+func TestRoomIsWaitedFor(t *testing.T) {
+	n := open(t, "llama-tied", Options{})
+	var dirs []string
+	for rank := range 6 {
+		dirs = append(dirs, bound(t, n, rank+2, false))
+	}
+	for _, dir := range dirs { // what each takes is known once it was read
+		if err := n.CheckAdapter(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.shelf.budget = 2 * slices.MaxFunc(n.Adapters(), func(a, b dlm.HeldAdapter) int { return int(a.Bytes - b.Bytes) }).Bytes
+	var wait sync.WaitGroup
+	var most atomic.Int64
+	for i := range 48 {
+		wait.Go(func() {
+			_, err := n.Generate(t.Context(), []dlm.GenerateRequest{asking(i, dirs[i%len(dirs)])}, func(int, dlm.Token) {
+				n.shelf.mu.Lock()
+				total, _ := n.shelf.weigh()
+				n.shelf.mu.Unlock()
+				most.Store(max(most.Load(), total))
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if got := most.Load(); got > n.shelf.budget || got == 0 {
+		t.Errorf("adapters took up to %d bytes, the budget is %d", got, n.shelf.budget)
+	}
+	// A call that needs more than the budget by itself is answered too.
+	var reqs []dlm.GenerateRequest
+	for i, dir := range dirs {
+		reqs = append(reqs, asking(i, dir))
+	}
+	if _, err := n.Generate(t.Context(), reqs, nil); err != nil {
+		t.Error(err)
 	}
 }
 

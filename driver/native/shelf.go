@@ -4,18 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"dlm"
 	"dlm/engine/lora"
 	"dlm/engine/model"
 )
@@ -29,7 +24,11 @@ type shelf struct {
 	held   map[string]*held // by absolute path
 	loads  uint64
 	drops  uint64
+	ratio  float64 // most bytes in memory that a byte of a weights file has taken; 0 = none was read yet
 	load   func(dir string) (*lora.Served, error)
+	line   []*waiter // for room, oldest first
+	coming int64     // bytes of those whose turn it is and who have not come in yet
+	passed int       // uses of adapters in memory since the first in line began to wait, or another left it
 }
 
 // held is an adapter in memory, or on its way there.
@@ -64,25 +63,40 @@ func stampOf(dir string) (s [3]fileStamp) {
 
 // use returns the adapter in dir, to be given back with release. A folder is read
 // once, and again when its files have changed or it had to make room; several who
-// ask at once wait for one reading.
-func (s *shelf) use(ctx context.Context, dir string) (*held, error) {
+// ask at once wait for one reading. While those in use and the pinned ones take all of
+// the budget, it waits for room; who holds an adapter already does not, so that no two
+// wait for each other.
+func (s *shelf) use(ctx context.Context, dir string, holds bool) (*held, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	stamp := stampOf(path)
 	s.mu.Lock()
-	h := s.held[path]
-	if h != nil && h.stamp != stamp {
-		s.forget(h) // those who use it keep it
-		h = nil
+	size := s.expect(stamp[1].size)
+	h := s.find(path, stamp)
+	turn := int64(0)
+	switch stays := h != nil && (h.uses > 0 || h.pinned); {
+	case holds:
+	case stays && (len(s.line) == 0 || s.passed < patience):
+		s.passed++
+	case stays || len(s.line) > 0 || !s.fits(size):
+		s.mu.Unlock()
+		if err := s.wait(ctx, size); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		h, turn = s.find(path, stamp), size
 	}
+	s.coming -= turn
 	if h == nil {
-		h = &held{path: path, stamp: stamp, ready: make(chan struct{})}
+		h = &held{path: path, stamp: stamp, ready: make(chan struct{}), bytes: size}
 		s.held[path] = h
 		go s.read(h)
 	}
 	h.uses++
+	s.trim()
+	s.call()
 	s.mu.Unlock()
 	select {
 	case <-h.ready:
@@ -95,6 +109,16 @@ func (s *shelf) use(ctx context.Context, dir string) (*held, error) {
 		return nil, h.err
 	}
 	return h, nil
+}
+
+// find returns what is held of a folder as its files are now. Callers hold s.mu.
+func (s *shelf) find(path string, stamp [3]fileStamp) *held {
+	h := s.held[path]
+	if h != nil && h.stamp != stamp {
+		s.forget(h) // those who use it keep it
+		return nil
+	}
+	return h
 }
 
 // read fills h, and makes room for it.
@@ -111,9 +135,13 @@ func (s *shelf) read(h *held) {
 		s.forget(h)
 	} else {
 		h.bytes = a.Bytes()
+		if file := h.stamp[1].size; file > 0 {
+			s.ratio = max(s.ratio, float64(h.bytes)/float64(file))
+		}
 		s.loads++
 		s.trim()
 	}
+	s.call()
 	close(h.ready)
 }
 
@@ -144,6 +172,7 @@ func (s *shelf) release(h *held) {
 	defer s.mu.Unlock()
 	h.uses--
 	h.used = time.Now()
+	defer s.call()
 	if h.gone && h.uses == 0 {
 		s.forget(h)
 		s.drops++
@@ -183,101 +212,4 @@ func (s *shelf) weigh() (total int64, idle []*held) {
 		}
 	}
 	return total, idle
-}
-
-// LoadAdapter checks the adapter in dir and brings it in, without holding up what
-// is running. See dlm.AdapterHost.
-func (n *Native) LoadAdapter(ctx context.Context, dir string, pin bool) error {
-	h, err := n.shelf.use(ctx, dir)
-	if err != nil {
-		return err
-	}
-	n.shelf.mu.Lock()
-	h.pinned, h.gone = pin, false
-	n.shelf.mu.Unlock()
-	n.shelf.release(h)
-	return nil
-}
-
-// UnloadAdapter lets the adapter in dir go as soon as no request uses it. One that
-// is not in memory is no error.
-func (n *Native) UnloadAdapter(_ context.Context, dir string) error {
-	path, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	s := n.shelf
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := s.held[path]
-	if h == nil {
-		return nil
-	}
-	h.pinned, h.gone = false, true
-	if h.uses == 0 {
-		s.forget(h)
-		s.drops++
-	}
-	return nil
-}
-
-// Adapters lists the adapters in memory, by folder.
-func (n *Native) Adapters() []dlm.HeldAdapter {
-	s := n.shelf
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []dlm.HeldAdapter
-	for _, h := range s.held {
-		if h.a != nil {
-			out = append(out, dlm.HeldAdapter{Dir: h.path, Bytes: h.bytes, Pinned: h.pinned, InUse: h.uses, Used: h.used})
-		}
-	}
-	slices.SortFunc(out, func(a, b dlm.HeldAdapter) int { return strings.Compare(a.Dir, b.Dir) })
-	return out
-}
-
-// readServed reads and checks the adapter in dir as a request for it needs it.
-//
-// It fails closed (engine law 8): every tensor must bind, the folder must name
-// this base, tokenizer and template, and a probe prompt must move. The probe is
-// scored like any request, in a batch with what is running.
-func (n *Native) readServed(dir string) (*lora.Served, error) {
-	a, err := lora.LoadBeside(dir, n.m, n.id, n.side)
-	if err != nil {
-		if _, stat := os.Stat(dir); errors.Is(stat, fs.ErrNotExist) {
-			return nil, &dlm.Fault{Kind: dlm.FaultUnknown, Param: "model", Err: err}
-		}
-		return nil, err
-	}
-	s := a.Served()
-	moved, err := n.movesProbe(s, a.Zero())
-	if err == nil && !moved {
-		// No log-probability of the probe differs. The logits of the whole vocabulary
-		// have the last word: this holds up a step, and next to no adapter needs it.
-		n.mu.Lock()
-		_, err = n.probe(a)
-		n.mu.Unlock()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("adapter %s refused: %w", dir, err)
-	}
-	return s, nil
-}
-
-// movesProbe says whether the adapter gives the probe other log-probabilities than
-// the base; zero ones need not.
-func (n *Native) movesProbe(a model.Adapter, zero bool) (bool, error) {
-	ids := n.probeIDs()
-	with, err := n.scoreIDs(ids, a)
-	if err != nil {
-		return false, err
-	}
-	if zero {
-		return true, nil
-	}
-	base, err := n.scoreIDs(ids, nil)
-	if err != nil {
-		return false, err
-	}
-	return !slices.Equal(base, with), nil
 }

@@ -17,7 +17,7 @@ func (n *Native) ScoreAsTrained(ctx context.Context, r dlm.ScoreRequest) (dlm.Sc
 	if in.IDs, in.From, err = n.Completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn); err != nil {
 		return dlm.Scored{}, err
 	}
-	h, err := n.adapter(ctx, r.Adapter)
+	h, err := n.adapter(ctx, r.Adapter, false)
 	if err != nil {
 		return dlm.Scored{}, err
 	}
