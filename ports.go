@@ -53,6 +53,8 @@ type Codec interface {
 	// Spell begins the text of a completion that ends at the first of the stop
 	// strings, if there are any.
 	Spell(stop []string) TextStream
+	// Bytes returns what one id spells: a part of a character, if need be.
+	Bytes(id int32) []byte
 	// StopIDs are the tokens that end a completion.
 	StopIDs() []int32
 	// Context is how many tokens prompt and completion may have together.

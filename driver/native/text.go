@@ -279,6 +279,9 @@ func (t *Text) Piece(id int32) string {
 	return strings.ToValidUTF8(string(t.tok.Piece(id)), "\uFFFD")
 }
 
+// Bytes returns what one id spells.
+func (t *Text) Bytes(id int32) []byte { return t.tok.Piece(id) }
+
 // Spell begins the text of a completion, as serving spells it.
 func (t *Text) Spell(stop []string) dlm.TextStream {
 	return &textStream{tok: t.tok, s: infer.NewTextStream(stop)}

@@ -40,6 +40,7 @@ func (words) Prompt(msgs []dlm.Message, _ string) ([]int32, error) {
 }
 func (words) Completed([]dlm.Message, string, string, bool) ([]int32, int, error) { return nil, 0, nil }
 func (words) Spell([]string) dlm.TextStream                                       { return nil }
+func (words) Bytes(int32) []byte                                                  { return nil }
 func (words) StopIDs() []int32                                                    { return []int32{';'} }
 func (words) Context() int                                                        { return 100 }
 

@@ -75,7 +75,7 @@ func (c ByteCodec) Render(msgs []dlm.Message, generationPrompt bool) (string, er
 	var b strings.Builder
 	for _, m := range msgs {
 		for _, id := range byteTurn(m) {
-			b.Write(c.bytes(id))
+			b.Write(c.Bytes(id))
 		}
 		b.WriteByte('\n')
 	}
@@ -111,10 +111,11 @@ func (c ByteCodec) Tokenize(text string, special bool) []dlm.Token {
 
 // Piece returns the text of one id.
 func (c ByteCodec) Piece(id int32) string {
-	return strings.ToValidUTF8(string(c.bytes(id)), "\uFFFD")
+	return strings.ToValidUTF8(string(c.Bytes(id)), "\uFFFD")
 }
 
-func (ByteCodec) bytes(id int32) []byte {
+// Bytes returns what one id spells.
+func (ByteCodec) Bytes(id int32) []byte {
 	if s, ok := byteSpecial[id]; ok {
 		return []byte(s)
 	}
@@ -166,7 +167,7 @@ type byteText struct {
 
 // Push takes the next id.
 func (t *byteText) Push(id int32) (string, bool) {
-	t.held = append(t.held, t.c.bytes(id)...)
+	t.held = append(t.held, t.c.Bytes(id)...)
 	for _, s := range t.stop {
 		if i := bytes.Index(t.held, []byte(s)); i >= 0 {
 			t.held = t.held[:i]

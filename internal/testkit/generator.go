@@ -21,6 +21,28 @@ type GeneratorOptions struct {
 	// Tolerance is by how much a log-probability may depend on neighbours, when not
 	// Exact; 0 = 0.01. Answers may then part where two tokens are about as likely.
 	Tolerance float64
+	Codec     dlm.Codec // of the base, for requests and checks by token ids; nil = none are made
+
+	// Refuses names the fields of OpenAI's requests, and of vLLM's beyond them, that
+	// the generator refuses, each with a fault of FaultUnsupported that names it.
+	Refuses []string
+	// Silent says that tokens have neither ids (-1) nor log-probabilities (0).
+	Silent bool
+}
+
+// can says whether the generator takes a field. One that it does not take must
+// be refused as its options say.
+func (o GeneratorOptions) can(t *testing.T, g dlm.Generator, field string, r dlm.GenerateRequest) bool {
+	t.Helper()
+	if !slices.Contains(o.Refuses, field) {
+		return true
+	}
+	_, err := g.Generate(context.Background(), []dlm.GenerateRequest{r}, nil)
+	var f *dlm.Fault
+	if !errors.As(err, &f) || f.Kind != dlm.FaultUnsupported || f.Param != field {
+		t.Errorf("%s should be refused as unsupported: error %v", field, err)
+	}
+	return false
 }
 
 // far says whether two log-probabilities of one token are not the same to the
@@ -55,12 +77,22 @@ func ask(content string, s dlm.Sampling) dlm.GenerateRequest {
 	return dlm.GenerateRequest{Messages: []dlm.Message{{Role: "user", Content: content}}, Sampling: s}
 }
 
-// Generator is the conformance suite of dlm.Generator.
+// cases runs parts of the suite.
+func cases(t *testing.T, g dlm.Generator, o GeneratorOptions, cs []generatorCase) {
+	for _, c := range cs {
+		t.Run(c.name, func(t *testing.T) { c.test(t, g, o) })
+	}
+}
+
+type generatorCase struct {
+	name string
+	test func(*testing.T, dlm.Generator, GeneratorOptions)
+}
+
+// Generator is the conformance suite of dlm.Generator: what it answers.
+// GeneratorCalls and GeneratorFields are the rest of it.
 func Generator(t *testing.T, g dlm.Generator, o GeneratorOptions) {
-	for _, c := range []struct {
-		name string
-		test func(*testing.T, dlm.Generator, GeneratorOptions)
-	}{
+	cases(t, g, o, []generatorCase{
 		{"no requests, no answers", generateNothing},
 		{"a batch answers as each alone", generateAlone},
 		{"what is emitted is what is returned", generateEmits},
@@ -70,9 +102,35 @@ func Generator(t *testing.T, g dlm.Generator, o GeneratorOptions) {
 		{"plain text", generateRaw},
 		{"cancelling", generateCancel},
 		{"refusals name the field and the request", generateRefuses},
-	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, g, o) })
-	}
+	})
+}
+
+// GeneratorCalls is the suite of a generator that is called from several
+// goroutines.
+func GeneratorCalls(t *testing.T, g dlm.Generator, o GeneratorOptions) {
+	cases(t, g, o, []generatorCase{
+		{"calls side by side", generateConcurrent},
+		{"cancelling one of several calls", generateCancelOne},
+		{"a slow reader holds up nobody", generateSlowReader},
+		{"emit's contract", generateEmitContract},
+	})
+}
+
+// GeneratorFields is the suite of all that a request may ask besides: each field
+// does what it says, or is refused as unsupported.
+func GeneratorFields(t *testing.T, g dlm.Generator, o GeneratorOptions) {
+	cases(t, g, o, []generatorCase{
+		{"sequences", generateSequences},
+		{"token ids", generateIDs},
+		{"alternatives", generateTop},
+		{"log-probabilities of the prompt", generatePrompt},
+		{"bias", generateBias},
+		{"penalties", generatePenalties},
+		{"stop tokens", generateStopIDs},
+		{"tokens that end a turn", generateEnds},
+		{"formats", generateFormats},
+		{"refusals are faults", generateFaults},
+	})
 }
 
 func generate(t *testing.T, g dlm.Generator, reqs ...dlm.GenerateRequest) []dlm.Completion {
@@ -97,7 +155,10 @@ func generateAlone(t *testing.T, g dlm.Generator, o GeneratorOptions) {
 	for i, p := range prompts {
 		s := dlm.Sampling{MaxTokens: 5 + 3*i}
 		if i%2 == 1 {
-			s.Temperature, s.TopP, s.Seed, s.RepetitionPenalty = 0.9, 0.95, uint64(i), 1.1
+			s.Temperature, s.TopP, s.Seed = 0.9, 0.95, uint64(i)
+			if !slices.Contains(o.Refuses, "repetition_penalty") {
+				s.RepetitionPenalty = 1.1
+			}
 		}
 		for _, a := range append([]string{""}, o.Adapters...) {
 			r := ask(p, s)
@@ -258,34 +319,4 @@ func generateCancel(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
 		t.Errorf("%d tokens were emitted after cancelling", seen-3)
 	}
 	generate(t, g, ask(prompts[0], dlm.Sampling{MaxTokens: 2})) // still works
-}
-
-func generateRefuses(t *testing.T, g dlm.Generator, _ GeneratorOptions) {
-	ok := ask(prompts[0], dlm.Sampling{MaxTokens: 1})
-	for field, s := range map[string]dlm.Sampling{
-		"temperature": {Temperature: -1}, "top_p": {TopP: 2, Temperature: 1}, "top_k": {TopK: -1}, "min_p": {MinP: -0.5},
-	} {
-		_, err := g.Generate(context.Background(), []dlm.GenerateRequest{ok, ask(prompts[0], s)}, nil)
-		refused(t, err, field, "request 2")
-	}
-	_, err := g.Generate(context.Background(), []dlm.GenerateRequest{ok, ok, {Sampling: dlm.Sampling{MaxTokens: 1}}}, nil)
-	refused(t, err, "request 3")
-	missing := ask(prompts[0], dlm.Sampling{MaxTokens: 1})
-	missing.Adapter = t.TempDir() + "/no-such-adapter"
-	_, err = g.Generate(context.Background(), []dlm.GenerateRequest{missing}, nil)
-	refused(t, err, "no-such-adapter")
-}
-
-// refused checks that err is there and says every word.
-func refused(t *testing.T, err error, words ...string) {
-	t.Helper()
-	if err == nil {
-		t.Errorf("expected an error that says %q", words)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("error %q does not say %q", err, w)
-		}
-	}
 }

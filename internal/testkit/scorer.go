@@ -114,6 +114,7 @@ func scoreRefuses(t *testing.T, s dlm.Scorer, o GeneratorOptions) {
 // GeneratorScorer checks that what was generated scores as it was generated: as
 // far as the text is tokenized as it came, token by token.
 func GeneratorScorer(t *testing.T, g dlm.Generator, s dlm.Scorer, o GeneratorOptions) {
+	promptScores(t, g, s, o)
 	checked := 0
 	for _, p := range prompts {
 		for _, a := range append([]string{""}, o.Adapters...) {
