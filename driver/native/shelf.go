@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"dlm/engine/lora"
-	"dlm/engine/model"
 )
 
 // shelf holds the adapters that are in memory: those in use, the pinned ones, and
