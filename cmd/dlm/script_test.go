@@ -60,7 +60,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "rows": cmdRows, "project": cmdProject, "json": cmdJSON,
-			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "fakehub": cmdFakeHub, "fakevllm": cmdFakeVLLM, "nofile": cmdNoFile,
+			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "fakehub": cmdFakeHub, "fakevllm": cmdFakeVLLM,
+			"fakeserver": cmdFakeServer, "nofile": cmdNoFile,
 		},
 	})
 }
