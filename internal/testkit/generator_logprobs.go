@@ -43,7 +43,7 @@ func generateTop(t *testing.T, g dlm.Generator, o GeneratorOptions) {
 
 func (o GeneratorOptions) checkTop(t *testing.T, tok dlm.Token, k int, greedy bool) bool {
 	t.Helper()
-	if len(tok.Top) != k {
+	if len(tok.Top) > k || len(tok.Top) < k && (tok.ID >= 0 || len(tok.Top) == 0) { // without ids some look alike
 		t.Errorf("token %+v has %d alternatives, expected %d", tok, len(tok.Top), k)
 		return false
 	}
