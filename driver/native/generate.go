@@ -177,7 +177,14 @@ func (n *Native) request(r dlm.GenerateRequest) (infer.Request, error) {
 		}
 	}
 	if r.Format != nil {
-		return out, dlm.Faultf(dlm.FaultUnsupported, "response_format", "this engine cannot hold a completion to a format yet")
+		if s.IgnoreEOS {
+			return out, dlm.Faultf(dlm.FaultRequest, "ignore_eos", "ignore_eos beside a format: the format says where the completion ends")
+		}
+		g, err := n.grammar(r.Format)
+		if err != nil {
+			return out, err
+		}
+		out.Grammar = g
 	}
 	return out, nil
 }

@@ -24,6 +24,7 @@ type Text struct {
 	tmpl    *chat.Template // nil: the base has none, only plain text works
 	id      lora.BaseIdentity
 	context int // tokens that a sequence may have
+	formats formatShelf
 }
 
 // OpenText reads what is text in the base at path. Its weights are hashed, not
