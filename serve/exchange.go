@@ -93,6 +93,10 @@ const statusGone = 499
 
 // cause says why err came about where a context only says that it ended.
 func (x *exchange) cause(err error) error {
+	var h *httpError
+	if errors.As(err, &h) { // a body that is late ends the request's context too
+		return err
+	}
 	if x.r.Context().Err() != nil {
 		return errGone
 	}
