@@ -159,7 +159,8 @@ func jsonError(err error) error {
 	var te *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &te):
-		return refused(te.Field, "%s: a JSON %s where %s is expected", orBody(te.Field), te.Value, wanted(te))
+		field := strings.TrimPrefix(strings.TrimPrefix(te.Field, "Sampled."), "formats.") // Go's names of what is embedded
+		return refused(field, "%s: a JSON %s where %s is expected", orBody(field), te.Value, wanted(te))
 	case errors.As(err, &se):
 		return refused("", "invalid JSON at byte %d: %s", se.Offset, strings.TrimPrefix(se.Error(), "json: "))
 	case errors.Is(err, io.EOF):

@@ -49,7 +49,7 @@ type Sampled struct {
 	Bias      map[string]float64 `json:"logit_bias"`
 	MinTokens *int               `json:"min_tokens"`
 	IgnoreEOS bool               `json:"ignore_eos"`
-	StopIDs   []int32            `json:"stop_token_ids"`
+	StopIDs   IDs                `json:"stop_token_ids"`
 	Prompted  *int               `json:"prompt_logprobs"`
 
 	formats

@@ -24,8 +24,8 @@ type Tokenized struct {
 
 // DetokenizeRequest is the body of vLLM's /detokenize.
 type DetokenizeRequest struct {
-	Model  string  `json:"model"`
-	Tokens []int32 `json:"tokens"`
+	Model  string `json:"model"`
+	Tokens IDs    `json:"tokens"`
 }
 
 // Detokenized is the answer.

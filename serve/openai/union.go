@@ -50,6 +50,17 @@ func (s *Strings) UnmarshalJSON(b []byte) error {
 	return refused("", "expected a string or a list of strings")
 }
 
+// IDs are token ids. A null among them, which Go reads as 0, is refused.
+type IDs []int32
+
+// UnmarshalJSON reads a list of whole numbers.
+func (t *IDs) UnmarshalJSON(b []byte) error {
+	if first(b) != 'n' && bytes.Contains(b, []byte("null")) {
+		return refused("", "null is no token id")
+	}
+	return json.Unmarshal(b, (*[]int32)(t))
+}
+
 // Text is one prompt: text, or token ids when IDs is not nil.
 type Text struct {
 	Text string
@@ -94,7 +105,7 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 			*t = append(*t, Text{Text: s})
 		}
 	case c == '[':
-		var lists [][]int32
+		var lists []IDs
 		if err := json.Unmarshal(b, &lists); err != nil {
 			return err
 		}
@@ -102,7 +113,7 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 			*t = append(*t, Text{IDs: some(ids)})
 		}
 	default:
-		var ids []int32
+		var ids IDs
 		if err := json.Unmarshal(b, &ids); err != nil {
 			return err
 		}
@@ -112,7 +123,7 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 }
 
 // some is never nil, so that no ids are told from no prompt of ids.
-func some(ids []int32) []int32 {
+func some(ids IDs) []int32 {
 	if ids == nil {
 		return []int32{}
 	}
