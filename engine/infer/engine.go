@@ -2,6 +2,7 @@ package infer
 
 import (
 	"fmt"
+	"slices"
 
 	"dlm/engine/kv"
 	"dlm/engine/model"
@@ -26,6 +27,8 @@ type Options struct {
 	PrefillChunk int   // positions of one sequence in a step; MaxTokens
 	MaxSequences int   // running at once; 32, at most MaxTokens
 	CacheBytes   int64 // of the key-value cache; what MaxSequences need, at most 1 GiB
+	PrefillRows  int   // rows of prompts in a step in which others decode; 0: what is left of MaxTokens
+	NoPrefixes   bool  // compute every prompt whole: no cache block is shared or kept
 }
 
 // Engine holds the sequences and the memory to run them. It belongs to one
@@ -38,10 +41,15 @@ type Engine struct {
 	pass   *model.Pass
 	rank   int // of adapters that pass was planned for
 
-	running []*Sequence
-	waiting []*Sequence
-	evicted int        // sequences that had to start over, since New
-	items   [2][]*item // views of running and waiting for the scheduler
+	running  []*Sequence // in order of admission
+	tenants  tenants     // and their waiting lines
+	arrivals uint64      // sequences that came so far
+	spare    []*kv.Sequence
+	stats    Stats // without what is counted when asked for
+	last     StepInfo
+	plan     plan
+	items    []*item   // of running, for the scheduler
+	lines    [][]*item // of the tenants' waiting lines
 
 	// of one step
 	batch    []*Sequence // that have rows in the pass
@@ -72,7 +80,7 @@ func New(m *model.Model, pieces Pieces, o Options) (*Engine, error) {
 	if o.PrefillChunk <= 0 || o.PrefillChunk > o.MaxTokens {
 		o.PrefillChunk = o.MaxTokens
 	}
-	shape := kv.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Mode: m.Mode()}
+	shape := shapeOf(m)
 	if o.CacheBytes <= 0 {
 		one := int64(kv.BlocksFor(c.MaxSeq)) * shape.BlockBytes()
 		o.CacheBytes = max(one, min(one*int64(o.MaxSequences), 1<<30))
@@ -90,12 +98,20 @@ func New(m *model.Model, pieces Pieces, o Options) (*Engine, error) {
 		logits:  make([]float32, o.MaxSequences*c.Vocab),
 		picked:  make([]int32, o.MaxSequences),
 		pickErr: make([]error, o.MaxSequences),
+		tenants: tenants{all: map[string]*tenant{}},
 	}
+	e.plan.h = e
 	for range m.Exec().Threads() {
 		e.samplers = append(e.samplers, sample.New(m.Exec(), c.Vocab))
 	}
 	e.pick = e.pickOne
 	return e, nil
+}
+
+// shapeOf is what a position of the base takes in the cache.
+func shapeOf(m *model.Model) kv.Shape {
+	c := m.Config()
+	return kv.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Mode: m.Mode()}
 }
 
 // Need is the memory that running reqs together takes besides weights and
@@ -135,9 +151,8 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 		return nil, fmt.Errorf("prompt and completion of %d tokens take %d cache blocks, the cache has %d; ask for fewer tokens or give the cache more memory", limit, need, have)
 	}
 	s := &Sequence{
-		item:     item{need: len(r.IDs)},
+		item:     item{need: len(r.IDs), prompt: len(r.IDs)},
 		ids:      append(make([]int32, 0, min(limit, len(r.IDs)+256)), r.IDs...),
-		prompt:   len(r.IDs),
 		adapter:  r.Adapter,
 		sampling: r.Sampling,
 		stopIDs:  r.StopIDs,
@@ -149,7 +164,8 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 		s.history = sample.NewHistory(e.m.Config().Vocab)
 		s.history.AddPrompt(r.IDs...)
 	}
-	e.enter(s)
+	e.stats.Prompt += uint64(len(r.IDs))
+	e.enter(s, r.Tenant, r.Key)
 	return s, nil
 }
 
@@ -160,9 +176,8 @@ func (e *Engine) AddScore(r ScoreRequest) (*Sequence, error) {
 	}
 	need := len(r.IDs) - 1 // nothing comes after the last token
 	s := &Sequence{
-		item:    item{need: need},
+		item:    item{need: need, prompt: r.From},
 		ids:     r.IDs,
-		prompt:  r.From,
 		adapter: r.Adapter,
 		scores:  make([]float32, 0, len(r.IDs)-r.From),
 	}
@@ -175,17 +190,24 @@ func (e *Engine) AddScore(r ScoreRequest) (*Sequence, error) {
 	case kv.BlocksFor(need) > e.pool.Limit():
 		return nil, fmt.Errorf("%d tokens take %d cache blocks, the cache has %d; give it more memory", need, kv.BlocksFor(need), e.pool.Limit())
 	}
-	e.enter(s)
+	e.stats.Prompt += uint64(len(r.IDs))
+	e.enter(s, r.Tenant, r.Key)
 	return s, nil
 }
 
-// enter puts s into the waiting line and sees to a pass that holds its adapter.
-func (e *Engine) enter(s *Sequence) {
+// enter puts s into its tenant's waiting line and sees to a pass that holds its adapter.
+func (e *Engine) enter(s *Sequence, tenant, key string) {
 	if r := rankOf(s.adapter, e.m.Config().Layers); e.pass == nil || r > e.rank {
 		e.rank = max(e.rank, r)
 		e.pass = e.m.NewPass(e.o.MaxTokens, e.rank, false)
 	}
-	e.waiting = append(e.waiting, s)
+	s.seq, s.tenant, s.arrival = s, e.tenants.of(tenant), e.arrivals
+	s.account = &s.tenant.account
+	e.arrivals++
+	// An adapter without a key may be changed in place, as training does.
+	s.shares = !e.o.NoPrefixes && (key != "" || s.adapter == nil)
+	s.root = rootKey(key)
+	e.tenants.enter(s)
 }
 
 // rankOf is the largest rank of an adapter's projections.
@@ -203,30 +225,35 @@ func rankOf(a model.Adapter, layers int) (rank int) {
 	return rank
 }
 
-// Drop takes a sequence out, done or not, and frees its blocks.
+// Drop takes a sequence out, done or not, and frees its blocks at once.
 func (e *Engine) Drop(s *Sequence) {
 	s.ended = true
-	e.release(s)
-	e.running = remove(e.running, s)
-	e.waiting = remove(e.waiting, s)
+	if i := slices.Index(e.running, s); i >= 0 {
+		e.leave(s)
+		e.running = slices.Delete(e.running, i, i+1)
+		return
+	}
+	if s.tenant != nil {
+		e.tenants.leave(s)
+	}
 }
 
-func (e *Engine) release(s *Sequence) {
+// leave gives back what a running sequence holds.
+func (e *Engine) leave(s *Sequence) {
+	s.tenant.running--
 	if s.cache != nil {
 		s.cache.Free()
+		e.spare = append(e.spare, s.cache)
 		s.cache = nil
 	}
-	s.blocks = 0
-}
-
-func remove(list []*Sequence, s *Sequence) []*Sequence {
-	for i, t := range list {
-		if t == s {
-			return append(list[:i], list[i+1:]...)
-		}
-	}
-	return list
+	s.blocks, s.published = 0, 0
 }
 
 // Idle reports whether there is nothing to do.
-func (e *Engine) Idle() bool { return len(e.running)+len(e.waiting) == 0 }
+func (e *Engine) Idle() bool { return len(e.running)+e.tenants.waiting == 0 }
+
+// Forget gives up the cache blocks that are kept for prompts to come.
+func (e *Engine) Forget() { e.pool.Forget() }
+
+// SetPrefillRows changes Options.PrefillRows from the next step on.
+func (e *Engine) SetPrefillRows(n int) { e.o.PrefillRows = n }

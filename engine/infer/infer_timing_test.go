@@ -161,7 +161,7 @@ func begin(b *testing.B, e *Engine, m *model.Model, batch int, adapters []model.
 			b.Fatal(err)
 		}
 	}
-	for len(e.waiting) > 0 || e.running[0].done < 33 {
+	for e.tenants.waiting > 0 || e.running[0].done < 33 {
 		step(b, e)
 	}
 }

@@ -249,6 +249,7 @@ func greedyBatches(t *testing.T, m *model.Model, lengths []int, n int) {
 				t.Fatal(err)
 			}
 			for i := range out {
+				out[i].Cached = 0 // of all that a result says, this alone depends on others
 				if fmt.Sprint(out[i]) != fmt.Sprint(alone[i]) {
 					t.Fatalf("batch of %d (%s), sequence %d: %v, alone %v", batch, how, i, out[i], alone[i])
 				}
@@ -258,7 +259,7 @@ func greedyBatches(t *testing.T, m *model.Model, lengths []int, n int) {
 			}
 		}
 	}
-	if engines["tight"].evicted == 0 {
+	if engines["tight"].stats.Preempted == 0 {
 		t.Error("the small cache forced no sequence to start over, so that was not tested")
 	}
 }

@@ -16,6 +16,7 @@ func (e *Engine) sample() {
 			s.err, s.ended = err, true
 			continue
 		}
+		e.stats.Generated++
 		s.push(e.picked[i], e.logps[i], e.pieces.Piece(e.picked[i]))
 	}
 }

@@ -101,6 +101,9 @@ func (e *Engine) check(r *Request) error {
 	if r.Grammar != nil || r.MinTokens != 0 || r.TopLogProbs != 0 || r.PromptLogProbs || r.PromptOnly {
 		return fmt.Errorf("grammars, min_tokens and reports of log-probabilities are not here yet")
 	}
+	if err := checkKey(r.Key, r.Adapter); err != nil {
+		return err
+	}
 	for _, s := range r.StopStrings {
 		if s == "" {
 			return fmt.Errorf("an empty stop string would stop at once; leave it out")
@@ -119,7 +122,18 @@ func (e *Engine) checkScore(r *ScoreRequest) error {
 	case r.Route == Whole && len(r.IDs)-1 > e.o.MaxTokens:
 		return fmt.Errorf("%d tokens do not fit a pass of %d as a whole; use the cache", len(r.IDs)-1, e.o.MaxTokens)
 	}
+	if err := checkKey(r.Key, r.Adapter); err != nil {
+		return err
+	}
 	return e.checkIDs(r.IDs)
+}
+
+// checkKey refuses the base with an adapter's key: its blocks would be taken for the adapter's.
+func checkKey(key string, a model.Adapter) error {
+	if key != "" && a == nil {
+		return fmt.Errorf("key %q without an adapter: give the adapter that it names, or no key for the base", key)
+	}
+	return nil
 }
 
 func (e *Engine) checkIDs(ids []int32) error {

@@ -13,11 +13,19 @@ import (
 type Sequence struct {
 	item
 	ids     []int32 // known tokens: prompt, then completion
-	prompt  int     // tokens of the prompt
 	adapter model.Adapter
+	tenant  *tenant
 	cache   *kv.Sequence // nil while waiting, and for whole
 	err     error
 	ended   bool
+
+	// of what it shares
+	shares    bool     // cache blocks, with those of the same root and tokens
+	root      kv.Key   // of its adapter
+	chain     []kv.Key // of the full blocks of its known tokens, as far as needed by now
+	published int      // blocks that are known to the cache
+	known     int      // positions that were computed at some time, by it or by others
+	cached    int      // tokens of the prompt that it did not have to compute
 
 	// of a generation
 	sampling sample.Params
@@ -45,11 +53,20 @@ func (s *Sequence) Scores() ([]float32, error) { return s.scores, s.err }
 
 // Result returns the completion, or the error that ended the sequence.
 func (s *Sequence) Result() (Result, error) {
-	return Result{Text: s.text.String(), Tokens: s.tokens, Finish: s.finish}, s.err
+	return Result{Text: s.text.String(), Tokens: s.tokens, Finish: s.finish, Cached: s.cached}, s.err
 }
 
 // scoring reports whether the sequence's completion is given.
 func (s *Sequence) scoring() bool { return s.scores != nil }
+
+// firstWanted is the first position, of those not computed, whose result is read:
+// it has to be computed, whatever the cache holds.
+func (s *Sequence) firstWanted() int {
+	if s.scoring() {
+		return s.prompt + len(s.scores) - 1
+	}
+	return s.need - 1
+}
 
 // push takes a generated token and ends the sequence when it is the last.
 func (s *Sequence) push(id int32, logp float32, piece []byte) {

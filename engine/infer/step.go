@@ -7,25 +7,31 @@ import (
 	"dlm/engine/model"
 )
 
-// Step computes one pass: it schedules, runs, samples, and takes out what has
-// ended. An error is the engine's own (a broken invariant); what goes wrong
-// with one sequence ends that sequence only.
+// Step computes one pass: it schedules, runs, samples, lets others have the blocks
+// that are full, and takes out what has ended. An error is the engine's own (a
+// broken invariant); what goes wrong with one sequence ends that sequence only.
 func (e *Engine) Step() error {
+	e.last = StepInfo{}
 	e.schedule()
 	if len(e.batch) == 0 {
 		if e.Idle() {
 			return nil
 		}
-		return fmt.Errorf("infer: %d sequences wait and none can run", len(e.running)+len(e.waiting))
+		return fmt.Errorf("infer: %d sequences wait and none can run", len(e.running)+e.tenants.waiting)
 	}
+	e.count()
 	if err := e.run(); err != nil {
 		return err
 	}
 	e.score()
 	e.sample()
+	for _, s := range e.batch {
+		s.pay(s.done)
+		e.publish(s)
+	}
 	e.running = slices.DeleteFunc(e.running, func(s *Sequence) bool {
 		if s.ended {
-			e.release(s)
+			e.leave(s)
 		}
 		return s.ended
 	})
@@ -35,31 +41,54 @@ func (e *Engine) Step() error {
 // schedule moves sequences between waiting and running and collects the batch,
 // grouped by adapter so that each adapter is multiplied once.
 func (e *Engine) schedule() {
-	for i, list := range [2][]*Sequence{e.running, e.waiting} {
-		e.items[i] = e.items[i][:0]
-		for n, s := range list {
-			if s.whole && n > 0 {
-				s.shared = s.sharedWith(list[n-1])
-			}
-			e.items[i] = append(e.items[i], &s.item)
-			if i == 1 && len(e.items[1]) == e.o.MaxSequences {
-				break // no more could be admitted
-			}
+	e.items, e.lines = e.items[:0], e.lines[:0]
+	for _, s := range e.running {
+		if s.need-s.done > 1 {
+			e.adopt(s)
+		}
+		e.items = append(e.items, &s.item)
+	}
+	if free := e.o.MaxSequences - len(e.running); free > 0 {
+		for _, t := range e.tenants.queued {
+			e.lines = append(e.lines, e.line(len(e.lines), t))
 		}
 	}
-	admit := schedule(e.items[0], e.items[1], limits{
-		rows: e.o.MaxTokens, chunk: e.o.PrefillChunk, sequences: e.o.MaxSequences, free: e.pool.Free(),
+	e.plan.decide(e.items, e.lines, limits{
+		rows: e.o.MaxTokens, prefill: e.o.PrefillRows, chunk: e.o.PrefillChunk,
+		sequences: e.o.MaxSequences, blocks: e.pool.Limit(), free: e.pool.Free(),
 	})
-	for n := len(e.running) - 1; n >= 0 && e.running[n].evict; n-- {
-		s := e.running[n]
-		e.release(s)
-		e.running = e.running[:n]
-		e.evicted++
-		e.waiting = slices.Insert(e.waiting, 0, s)
+	e.running = slices.DeleteFunc(e.running, func(s *Sequence) bool {
+		if s.evict {
+			e.stats.Preempted++
+			e.tenants.enter(s)
+		}
+		return s.evict
+	})
+	for _, it := range e.plan.admitted {
+		s := it.seq
+		e.tenants.leave(s)
+		s.tenant.running++
+		e.running = append(e.running, s)
+		if !s.whole {
+			e.admit(s)
+		}
 	}
-	e.running = append(e.running, e.waiting[:admit]...)
-	e.waiting = slices.Delete(e.waiting, 0, admit)
 	e.group()
+}
+
+// lookahead is the number of a tenant's waiting sequences that may be admitted in
+// a step, those passed over included.
+const lookahead = 64
+
+// line returns the head of a tenant's waiting line, in the memory of list i of e.lines.
+func (e *Engine) line(i int, t *tenant) (line []*item) {
+	if lists := e.lines[:cap(e.lines)]; i < len(lists) {
+		line = lists[i][:0]
+	}
+	for _, s := range t.waiting[:min(len(t.waiting), lookahead)] {
+		line = append(line, &s.item)
+	}
+	return line
 }
 
 // group fills e.batch with the running sequences that have rows, those of one
@@ -92,10 +121,7 @@ func (e *Engine) run() error {
 			i += n - 1
 			continue
 		}
-		if s.cache == nil {
-			s.cache = e.pool.NewSequence()
-		}
-		if err := s.cache.Grow(s.take); err != nil {
+		if err := s.cache.Grow(s.take + s.guessed); err != nil {
 			return fmt.Errorf("infer: the scheduler gave away blocks that are not there: %w", err)
 		}
 		e.segs = append(e.segs, model.Segment{IDs: s.ids[s.done : s.done+s.take], Start: s.done, Cache: s.cache, Adapter: s.adapter})

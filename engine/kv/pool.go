@@ -43,13 +43,19 @@ type Pool struct {
 	free  []*block      // made and not in use
 	arena *kernel.Arena // memory of the blocks that are made next
 	room  int           // blocks that it has left
+	known map[Key]*block
+	kept  ring // known blocks that no sequence holds
 }
 
 // block is one page: [Layers][KVHeads] times keys, then values.
 type block struct {
-	refs int
+	refs int       // sequences that hold it
 	b    []uint16  // bf16 bits, or
 	f    []float32 // f32
+
+	key        Key // of a known block
+	named      bool
+	prev, next *block // in Pool.kept
 }
 
 // NewPool returns a pool of at most budget bytes. Memory is taken some
@@ -64,7 +70,7 @@ func NewPool(shape Shape, budget int64) (*Pool, error) {
 		return nil, fmt.Errorf("key-value cache of %d bytes does not hold one block of %d positions (%d bytes); give it more memory",
 			budget, BlockSize, shape.BlockBytes())
 	}
-	return &Pool{shape: shape, limit: int(min(limit, 1<<31-1))}, nil
+	return &Pool{shape: shape, limit: int(min(limit, 1<<31-1)), known: map[Key]*block{}}, nil
 }
 
 // Shape returns what one position holds.
@@ -73,11 +79,11 @@ func (p *Pool) Shape() Shape { return p.shape }
 // Limit is the number of blocks that the budget allows.
 func (p *Pool) Limit() int { return p.limit }
 
-// Free is the number of blocks that can still be taken.
-func (p *Pool) Free() int { return p.limit - p.made + len(p.free) }
+// Free is the number of blocks that can still be taken, kept ones among them.
+func (p *Pool) Free() int { return p.limit - p.Used() }
 
 // Used is the number of blocks held by sequences.
-func (p *Pool) Used() int { return p.made - len(p.free) }
+func (p *Pool) Used() int { return p.made - len(p.free) - p.kept.n }
 
 // Bytes is the memory taken so far.
 func (p *Pool) Bytes() int64 { return int64(p.made) * p.shape.BlockBytes() }
@@ -88,13 +94,15 @@ func (p *Pool) take() (*block, error) {
 	if n := len(p.free); n > 0 {
 		b := p.free[n-1]
 		p.free = p.free[:n-1]
-		b.refs = 1
-		clear(b.b)
-		clear(b.f)
-		return b, nil
+		return b.clean(), nil
 	}
 	if p.made == p.limit {
-		return nil, ErrFull
+		if p.kept.n == 0 {
+			return nil, ErrFull
+		}
+		b := p.kept.oldest()
+		p.forget(b)
+		return b.clean(), nil
 	}
 	if p.room == 0 {
 		p.room = p.slab()
@@ -123,9 +131,20 @@ func (p *Pool) slab() int {
 	return int(max(n, 1))
 }
 
-// drop gives one reference back; the last one frees the block.
+// clean makes a block ready for its next sequence.
+func (b *block) clean() *block {
+	b.refs = 1
+	clear(b.b)
+	clear(b.f)
+	return b
+}
+
+// drop gives one reference back. With the last one the block is free, or kept
+// when it is known.
 func (p *Pool) drop(b *block) {
 	switch b.refs--; {
+	case b.refs == 0 && b.named:
+		p.kept.add(b)
 	case b.refs == 0:
 		p.free = append(p.free, b)
 	case b.refs < 0:

@@ -26,6 +26,9 @@ func (p *Pool) NewSequence() *Sequence {
 // Len is the number of positions held.
 func (s *Sequence) Len() int { return s.length }
 
+// Held is the number of blocks held.
+func (s *Sequence) Held() int { return len(s.blocks) }
+
 // Lacks is the number of blocks that Grow(n) would take from the pool.
 func (s *Sequence) Lacks(n int) int {
 	return max(0, BlocksFor(s.length+n)-len(s.blocks))
@@ -92,8 +95,10 @@ func (s *Sequence) Fork(n int) (*Sequence, error) {
 
 // Free gives all blocks back. The sequence is empty afterwards and can grow again.
 func (s *Sequence) Free() {
-	for _, b := range s.blocks {
-		s.pool.drop(b)
+	// The last block first: of those that are kept it is the first to go, since
+	// nobody can use it without those before it.
+	for i := len(s.blocks) - 1; i >= 0; i-- {
+		s.pool.drop(s.blocks[i])
 	}
 	s.blocks = s.blocks[:0]
 	for i := range s.keys {
