@@ -61,8 +61,7 @@ func readValue(d *json.Decoder, at string, depth int) (any, error) {
 			}
 			list = append(list, v)
 		}
-		_, err := d.Token()
-		return list, noEOF(err)
+		return list, closing(d, at)
 	case json.Delim('{'):
 		o := &object{values: map[string]any{}}
 		for d.More() {
@@ -81,10 +80,17 @@ func readValue(d *json.Decoder, at string, depth int) (any, error) {
 			o.names = append(o.names, name)
 			o.values[name] = v
 		}
-		_, err := d.Token()
-		return o, noEOF(err)
+		return o, closing(d, at)
 	}
 	return t, nil
+}
+
+// closing reads the bracket that ends a list or an object.
+func closing(d *json.Decoder, at string) error {
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("%s: the schema is not JSON: %w", at, noEOF(err))
+	}
+	return nil
 }
 
 func noEOF(err error) error {
