@@ -29,6 +29,11 @@ class Row:
         each = self.each(metric)
         return statistics.median(each) if each else None
 
+    def wait(self, metric):
+        """p50 and p99 of times, as medians over rounds."""
+        each = self.each(metric)
+        return " / ".join(f"{statistics.median(r[q] for r in each):.1f}" for q in ("p50", "p99")) if each else ""
+
     def memory(self):
         return max(self.each("peak_rss_bytes"), default=None)
 
@@ -60,20 +65,22 @@ def tables(goals, rows):
     for work in dict.fromkeys(r.work for r in rows):
         here, metric = [r for r in rows if r.work == work], metric_of(goals, work)
         ours = best([r for r in here if r.engine == "dlm"], metric)
+        waits = any(r.each("ttft_ms") for r in here)
         both = any(r.median("whole_tokens_per_second") for r in here)
         print(f"**{work}**" + (f", {goals['says'][work]}" if work in goals["says"] else ""), end="\n\n")
-        print(f"| engine | setting | tokens/s | rounds{' (whole)' if metric.startswith('whole') else ''} |" + (" whole tokens/s |" if both else "") + " dlm over it | peak memory |")
-        print("|---|---|---:|---|" + ("---:|" if both else "") + "---:|---:|")
+        print(f"| engine | setting | tokens/s | rounds{' (whole)' if metric.startswith('whole') else ''} |" + (" whole tokens/s |" if both else "") + (" TTFT ms | ITL ms |" if waits else "")
+              + " dlm over it | peak memory |")
+        print("|---|---|---:|---|" + ("---:|" if both else "") + ("---:|---:|" if waits else "") + "---:|---:|")
         for r in here:
             if not r.rounds:
-                print(f"| {r.engine} | {r.setting} | {'; '.join(dict.fromkeys(r.why))} | |" + (" |" if both else "") + " | |")
+                print(f"| {r.engine} | {r.setting} | {'; '.join(dict.fromkeys(r.why))} | |" + (" |" if both else "") + (" | |" if waits else "") + " | |")
                 continue
             speed, whole, memory = r.median("tokens_per_second"), r.median("whole_tokens_per_second"), r.memory()
             shown = metric if r.each(metric) else "tokens_per_second"
             ratio = f"{ours.median(metric) / r.median(metric):.2f}x" if ours and ours is not r and r.median(metric) else ""
             print(f"| {r.engine} | {r.setting} | {f'{speed:.0f}' if speed else ''} | {', '.join(f'{x:.0f}' for x in r.each(shown))}"
                   f"{' (' + '; '.join(dict.fromkeys(r.why)) + ')' if r.why else ''} |" + (f" {f'{whole:.0f}' if whole else ''} |" if both else "")
-                  + f" {ratio} | {f'{memory / 2**30:.2f} GiB' if memory else ''} |")
+                  + (f" {r.wait('ttft_ms')} | {r.wait('itl_ms')} |" if waits else "") + f" {ratio} | {f'{memory / 2**30:.2f} GiB' if memory else ''} |")
         print()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random LoRA adapters for the serving benchmarks, the same numbers for every peer: a PEFT folder and llama.cpp's GGUF of each.
 
-usage: make_adapters.py HF_DIR OUT_DIR [--count 4] [--rank 16]
+usage: make_adapters.py HF_DIR OUT_DIR [--first 0] [--count 4] [--rank 16] [--peft-only]
 
 Writes OUT_DIR/a0 (PEFT) and OUT_DIR/a0.gguf, and so on; adapter i is drawn from seed i, both of its matrices, so that nothing about it
 can be skipped. llama.cpp stores the rows of q and k in pairs, so the rows of their B matrices are put into that order. Does
@@ -32,7 +32,7 @@ def in_pairs(b, heads):
     return np.ascontiguousarray(b.reshape(heads, 2, b.shape[0] // heads // 2, b.shape[1]).swapaxes(1, 2).reshape(b.shape))
 
 
-def make(c, rank, seed, folder):
+def make(c, rank, seed, folder, only_peft=False):
     rng = np.random.default_rng(seed)
     peft, pairs = {}, []
     for layer in range(c["num_hidden_layers"]):
@@ -49,6 +49,8 @@ def make(c, rank, seed, folder):
         json.dump({"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 2 * rank, "lora_dropout": 0.0, "bias": "none", "inference_mode": True,
                    "target_modules": [m.split(".")[1] for m in NAMES], "base_model_name_or_path": ""}, f)
     save_file(peft, f"{folder}/adapter_model.safetensors", metadata={"format": "pt"})
+    if only_peft:
+        return
     w = gguf.GGUFWriter(folder + ".gguf.part", "llama")
     w.add_type("adapter")
     w.add_string("adapter.type", "lora")
@@ -66,14 +68,16 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("hf")
     ap.add_argument("out")
+    ap.add_argument("--first", type=int, default=0)
     ap.add_argument("--count", type=int, default=4)
+    ap.add_argument("--peft-only", action="store_true", help="no GGUF beside the folder")
     ap.add_argument("--rank", type=int, default=16)
     a = ap.parse_args()
     with open(f"{a.hf}/config.json") as f:
         c = json.load(f)
-    for i in range(a.count):
-        if not os.path.exists(f"{a.out}/a{i}.gguf"):
-            make(c, a.rank, i, f"{a.out}/a{i}")
+    for i in range(a.first, a.first + a.count):
+        if not os.path.exists(f"{a.out}/a{i}" if a.peft_only else f"{a.out}/a{i}.gguf"):
+            make(c, a.rank, i, f"{a.out}/a{i}", a.peft_only)
 
 
 if __name__ == "__main__":

@@ -44,13 +44,13 @@ def call(port, method, path, body=None, timeout=300):
         c.close()
 
 
-def wait_ready(server, port, seconds):
+def wait_ready(server, port, seconds, path="/health"):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if server.poll() is not None:
             sys.exit(f"the server ended with exit code {server.returncode} before it was ready")
         try:
-            if call(port, "GET", "/health", timeout=2)[0] == 200:
+            if call(port, "GET", path, timeout=2)[0] == 200:
                 return
         except OSError:
             pass

@@ -17,6 +17,7 @@ type benchServeCmd struct {
 	APIKeyEnv string   `help:"Variable that holds the key." placeholder:"VAR"`
 	Models    []string `help:"Models to ask for, the most popular first (default: all that the server lists)." placeholder:"NAME,..."`
 	Zipf      float64  `default:"0" help:"Model k of the list is asked for in proportion to 1/k^S; 0: all alike." placeholder:"S"`
+	InTurn    bool     `help:"Ask for the models one after the other instead of drawing them."`
 	Body      []string `help:"JSON object of further fields of a request, of one model's when MODEL= stands before it. May be given several times." placeholder:"[MODEL=]JSON" sep:"none"`
 
 	Prompts      []string   `help:"JSON lines with messages or prompt, such as a golden set; of one model's requests when MODEL= stands before it. May be given several times (default: random token ids)." placeholder:"[MODEL=]FILE" sep:"none"`
@@ -94,7 +95,7 @@ func (c *benchServeCmd) plan() (*load.Plan, error) {
 		return nil, usageError("--rate and --concurrency: expected one of them; a rate is an open loop, a number under way a closed one")
 	}
 	p := &load.Plan{
-		Models: c.Models, Zipf: c.Zipf, Bodies: map[string]map[string]any{}, Prompts: map[string][]load.Prompt{},
+		Models: c.Models, Zipf: c.Zipf, InTurn: c.InTurn, Bodies: map[string]map[string]any{}, Prompts: map[string][]load.Prompt{},
 		PromptLen: c.PromptTokens, Vocab: c.Vocab, MaxTokens: c.MaxTokens,
 		Concurrency: c.Concurrency, Rate: c.Rate, Requests: c.Requests, Duration: c.Duration, Ramp: c.Ramp, WarmUp: c.WarmUp,
 		Bounds: load.Bounds{TTFT: c.SLOTTFT, ITL: c.SLOITL}, Seed: c.Seed,

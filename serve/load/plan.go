@@ -13,6 +13,7 @@ import (
 type Plan struct {
 	Models []string                  // asked for, the most popular first
 	Zipf   float64                   // exponent: model k of the list is asked for in proportion to 1/k^Zipf; 0 = all alike
+	InTurn bool                      // request i asks for model i modulo their number, instead of a drawn one
 	Bodies map[string]map[string]any // further fields of a request, by model; "" = of all
 
 	Prompts   map[string][]Prompt // by model; "" = of models that are not named. Empty: random token ids
@@ -140,6 +141,9 @@ func newSource(p *Plan) *source {
 func (s *source) request(i int) ask {
 	rng := rand.New(rand.NewPCG(s.plan.Seed, uint64(i)<<8|streamRequest))
 	k := min(sort.SearchFloat64s(s.cdf, rng.Float64()), len(s.cdf)-1)
+	if s.plan.InTurn {
+		k = i % len(s.plan.Models)
+	}
 	return s.of(s.plan.Models[k], i, rng)
 }
 

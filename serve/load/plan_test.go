@@ -30,6 +30,10 @@ func TestZipf(t *testing.T) {
 	for i := range n {
 		count[s.request(i).model]++
 	}
+	p.InTurn = true
+	if a, b := s.request(2).model, s.request(7).model; a != "c" || b != "d" {
+		t.Errorf("in turn: %s, %s", a, b)
+	}
 	sum := 1 + 1.0/2 + 1.0/3 + 1.0/4
 	for k, m := range p.Models {
 		want := float64(n) / float64(k+1) / sum
