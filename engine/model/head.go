@@ -75,7 +75,7 @@ func (p *Pass) Logits(dst []float32, row int) { p.LogitsRows(dst, []int{row}) }
 // LogProbs writes the natural log-probability of each target, dst [len(targets)].
 func (p *Pass) LogProbs(dst []float32, targets []Target) {
 	p.eachChunk(targets, func(chunk []Target, at int) {
-		p.chunkLogProbs(dst[at:], chunk)
+		p.chunkLogProbs(dst[at:], chunk, nil)
 	})
 }
 
@@ -86,7 +86,7 @@ func (p *Pass) LogProbs(dst []float32, targets []Target) {
 func (p *Pass) LogProbsGrad(dst []float32, targets []Target, dlogp []float32) {
 	clear(p.bwd.dx[:p.n*p.m.cfg.Hidden])
 	p.eachChunk(targets, func(chunk []Target, at int) {
-		p.chunkLogProbs(dst[at:], chunk)
+		p.chunkLogProbs(dst[at:], chunk, nil)
 		p.chunkBackward(chunk, dlogp[at:])
 	})
 }
@@ -99,7 +99,7 @@ func (p *Pass) headBackward(targets []Target, dlogp []float32) {
 	}
 	clear(p.bwd.dx[:p.n*p.m.cfg.Hidden])
 	p.eachChunk(targets, func(chunk []Target, at int) {
-		p.chunkLogProbs(p.head.logp, chunk)
+		p.chunkLogProbs(p.head.logp, chunk, nil)
 		p.chunkBackward(chunk, dlogp[at:])
 	})
 }
@@ -112,15 +112,15 @@ func (p *Pass) eachChunk(targets []Target, f func(chunk []Target, at int)) {
 }
 
 // chunkLogProbs leaves the chunk's logits in p.head.logits and the log of their
-// summed exponentials in p.head.lse.
-func (p *Pass) chunkLogProbs(dst []float32, chunk []Target) {
+// summed exponentials in p.head.lse. tops is nil or one for each target.
+func (p *Pass) chunkLogProbs(dst []float32, chunk []Target, tops [][]Alternative) {
 	h := &p.head
 	h.pick = h.pick[:0]
 	for _, t := range chunk {
 		h.pick = append(h.pick, t.Row)
 	}
 	p.project(h.logits, h.pick)
-	p.parallel(len(chunk), p.tasks.logp, job{v: dst, chunk: chunk})
+	p.parallel(len(chunk), p.tasks.logp, job{v: dst, chunk: chunk, tops: tops})
 }
 
 func (p *Pass) logpTask(i, _ int) {
@@ -129,6 +129,9 @@ func (p *Pass) logpTask(i, _ int) {
 	lse := p.m.logSumExp(row)
 	h.lse[i] = float32(lse)
 	p.job.v[i] = float32(float64(row[p.job.chunk[i].ID]) - lse)
+	if p.job.tops != nil {
+		p.m.fillTop(p.job.tops[i], row, lse)
+	}
 }
 
 // dlogitTask turns one row of logits into their gradient.

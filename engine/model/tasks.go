@@ -19,6 +19,7 @@ type job struct {
 	s     float32
 	o, o2 kernel.Operand
 	chunk []Target
+	tops  [][]Alternative // of chunk
 }
 
 // taskFuncs are the bound methods.
