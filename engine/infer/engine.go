@@ -54,15 +54,19 @@ type Engine struct {
 	// of one step
 	batch    []*Sequence // that have rows in the pass
 	segs     []model.Segment
-	ready    []*Sequence    // whose next token is to be sampled
-	rows     []int          // their rows
-	targets  []model.Target // of scoring sequences
-	forest   model.Forest   // of whole sequences
+	ready    []*Sequence           // whose next token is to be sampled
+	first    []int                 // where their rows begin in rows
+	rows     []int                 // of their last known tokens and their guesses
+	targets  []model.Target        // of scoring sequences
+	tops     [][]model.Alternative // of targets
+	forest   model.Forest          // of whole sequences
 	whole    []model.Sequence
-	logps    []float32 // of targets
-	logits   []float32 // [MaxSequences, V]
-	picked   []int32   // of ready
-	pickErr  []error   // of ready
+	logps    []float32  // of targets
+	logits   []float32  // [MaxSequences + cheapRows, V]
+	picks    []pick     // of rows
+	taken    []int      // picks of each of ready
+	pickErr  []error    // of ready
+	masks    [][]uint64 // a worker's, [ceil(V/64)]
 	samplers []*sample.Sampler
 	pick     func(task, worker int)
 }
@@ -95,14 +99,16 @@ func New(m *model.Model, pieces Pieces, o Options) (*Engine, error) {
 		rows:    make([]int, 0, o.MaxSequences),
 		targets: make([]model.Target, 0, o.MaxTokens),
 		logps:   make([]float32, o.MaxTokens),
-		logits:  make([]float32, o.MaxSequences*c.Vocab),
-		picked:  make([]int32, o.MaxSequences),
+		logits:  make([]float32, (o.MaxSequences+cheapRows)*c.Vocab),
+		picks:   make([]pick, o.MaxSequences+cheapRows),
+		taken:   make([]int, o.MaxSequences),
 		pickErr: make([]error, o.MaxSequences),
 		tenants: tenants{all: map[string]*tenant{}},
 	}
 	e.plan.h = e
 	for range m.Exec().Threads() {
 		e.samplers = append(e.samplers, sample.New(m.Exec(), c.Vocab))
+		e.masks = append(e.masks, make([]uint64, (c.Vocab+63)/64))
 	}
 	e.pick = e.pickOne
 	return e, nil
@@ -142,6 +148,9 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 	if err := e.check(&r); err != nil {
 		return nil, err
 	}
+	if r.PromptOnly {
+		return e.addPrompt(r)
+	}
 	limit := e.m.Config().MaxSeq
 	if r.MaxTokens > 0 {
 		limit = min(limit, len(r.IDs)+r.MaxTokens)
@@ -156,9 +165,16 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 		adapter:  r.Adapter,
 		sampling: r.Sampling,
 		stopIDs:  r.StopIDs,
+		grammar:  r.Grammar,
+		least:    r.MinTokens,
+		top:      r.TopLogProbs,
+		guesser:  guesser{most: r.Draft, length: min(r.Draft, 2)},
 		limit:    limit,
 		stream:   NewTextStream(r.StopStrings),
 		emit:     emit,
+	}
+	if r.PromptLogProbs {
+		e.reportPrompt(s)
 	}
 	if r.Sampling.Penalises() {
 		s.history = sample.NewHistory(e.m.Config().Vocab)
@@ -179,7 +195,10 @@ func (e *Engine) AddScore(r ScoreRequest) (*Sequence, error) {
 		item:    item{need: need, prompt: r.From},
 		ids:     r.IDs,
 		adapter: r.Adapter,
+		given:   true,
 		scores:  make([]float32, 0, len(r.IDs)-r.From),
+		from:    r.From,
+		until:   len(r.IDs),
 	}
 	switch {
 	case r.From == len(r.IDs):

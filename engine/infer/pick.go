@@ -1,9 +1,23 @@
 package infer
 
-import "dlm/engine/sample"
+import (
+	"errors"
+	"fmt"
+
+	"dlm/engine/model"
+	"dlm/engine/sample"
+)
+
+// pick is a token chosen from one row of logits.
+type pick struct {
+	id   int32
+	logp float32
+	top  []model.Alternative // as many as the request wants
+}
 
 // sample picks the next token of every sequence whose known tokens are all
-// computed, and hands it on.
+// computed, and goes on along its guesses as long as they are what was picked. What
+// was computed for guesses beyond is undone.
 func (e *Engine) sample() {
 	if len(e.ready) == 0 {
 		return
@@ -12,24 +26,98 @@ func (e *Engine) sample() {
 	e.pass.LogitsRows(e.logits[:len(e.rows)*v], e.rows)
 	e.m.Exec().Run(len(e.ready), e.pick)
 	for i, s := range e.ready {
-		if err := e.pickErr[i]; err != nil {
-			s.err, s.ended = err, true
-			continue
+		first, n := e.first[i], 0
+		for n < e.taken[i] && !s.ended {
+			p := &e.picks[first+n]
+			s.push(p.id, p.logp, e.pieces.Piece(p.id), e.alternatives(p.top))
+			e.stats.Generated++
+			n++
 		}
-		e.stats.Generated++
-		s.push(e.picked[i], e.logps[i], e.pieces.Piece(e.picked[i]))
+		if s.err == nil && e.pickErr[i] != nil && !s.ended {
+			s.err, s.ended = e.pickErr[i], true
+		}
+		if s.guessed > 0 {
+			e.settle(s, n)
+		}
 	}
 }
 
-// pickOne is one task of sample.
+// alternatives gives tokens their bytes.
+func (e *Engine) alternatives(top []model.Alternative) []Alternative {
+	if len(top) == 0 {
+		return nil
+	}
+	out := make([]Alternative, len(top))
+	for i, a := range top {
+		out[i] = Alternative{ID: a.ID, LogProb: a.LogProb, Bytes: e.pieces.Piece(a.ID)}
+	}
+	return out
+}
+
+// pickOne is one task of sample: the picks of one sequence, each as it would be
+// without guesses. It leaves their number in e.taken.
 func (e *Engine) pickOne(task, worker int) {
-	v := e.m.Config().Vocab
-	row, s := e.logits[task*v:(task+1)*v], e.ready[task]
-	id, err := e.samplers[worker].Pick(row, s.sampling, sample.Place{Position: len(s.ids), History: s.history})
-	if err == nil {
-		if e.logps[task] = e.m.LogSoftmaxAt(row, id); notFinite(e.logps[task]) {
-			err = sample.ErrNotFinite
+	s, first := e.ready[task], e.first[task]
+	n := 0
+	e.pickErr[task] = nil
+	for {
+		p := &e.picks[first+n]
+		if err := e.choose(s, p, first+n, n, worker); err != nil {
+			e.pickErr[task] = err
+			break
+		}
+		n++
+		if s.history != nil {
+			s.history.Add(p.id)
+		}
+		if s.grammar != nil && !s.grammar.Advance(p.id) {
+			e.pickErr[task] = fmt.Errorf("token %d of the completion: the format's mask allows id %d and the format refuses it", len(s.tokens)+n, p.id)
+			break
+		}
+		if n > s.guessed || p.id != s.guesses[n-1] || s.stops(p.id) {
+			break
 		}
 	}
-	e.picked[task], e.pickErr[task] = id, err
+	e.taken[task] = n
+}
+
+// choose picks the n-th token after those known from a row of logits.
+func (e *Engine) choose(s *Sequence, p *pick, row, n, worker int) error {
+	v := e.m.Config().Vocab
+	logits := e.logits[row*v : (row+1)*v]
+	at := sample.Place{Position: len(s.ids) + n, History: s.history}
+	if s.grammar != nil {
+		at.Allowed = e.masks[worker]
+		s.grammar.Mask(at.Allowed)
+	}
+	if len(s.tokens)+n < s.least {
+		at.Banned = s.stopIDs
+	}
+	id, err := e.samplers[worker].Pick(logits, s.sampling, at)
+	if errors.Is(err, sample.ErrNoneAllowed) {
+		return s.deadEnd(len(s.tokens)+n, len(at.Banned) > 0)
+	}
+	if err != nil {
+		return err
+	}
+	if cap(p.top) < s.top {
+		p.top = make([]model.Alternative, s.top)
+	}
+	p.id, p.top = id, p.top[:s.top]
+	if p.logp = e.m.LogSoftmaxTop(logits, id, p.top); notFinite(p.logp) {
+		return sample.ErrNotFinite
+	}
+	return nil
+}
+
+// deadEnd is the error of a completion that no token can go on with.
+func (s *Sequence) deadEnd(n int, tooShort bool) error {
+	want := ""
+	if g, ok := s.grammar.(interface{ Expected() string }); ok {
+		want = "; it still expects " + g.Expected()
+	}
+	if tooShort {
+		return fmt.Errorf("after %d tokens the format allows no more text, and min_tokens %d no end; ask for fewer tokens", n, s.least)
+	}
+	return fmt.Errorf("after %d tokens no token of the base's vocabulary can go on with what the format asks for%s", n, want)
 }

@@ -93,13 +93,13 @@ func (e *Engine) check(r *Request) error {
 	switch ctx := e.m.Config().MaxSeq; {
 	case len(r.IDs) == 0:
 		return fmt.Errorf("the prompt has no tokens")
-	case len(r.IDs) >= ctx:
+	case len(r.IDs) > ctx || len(r.IDs) == ctx && !r.PromptOnly:
 		return fmt.Errorf("the prompt has %d tokens; the base's context of %d has no room for a completion; shorten the prompt", len(r.IDs), ctx)
 	case r.MaxTokens < 0:
 		return fmt.Errorf("max_tokens %d: expected a positive number, or 0 for as many as the context holds", r.MaxTokens)
 	}
-	if r.Grammar != nil || r.MinTokens != 0 || r.TopLogProbs != 0 || r.PromptLogProbs || r.PromptOnly {
-		return fmt.Errorf("grammars, min_tokens and reports of log-probabilities are not here yet")
+	if err := e.checkChoice(r); err != nil {
+		return err
 	}
 	if err := checkKey(r.Key, r.Adapter); err != nil {
 		return err
@@ -110,6 +110,27 @@ func (e *Engine) check(r *Request) error {
 		}
 	}
 	return e.checkIDs(r.IDs)
+}
+
+// checkChoice refuses what no token could be chosen by.
+func (e *Engine) checkChoice(r *Request) error {
+	vocab := e.m.Config().Vocab
+	for _, b := range r.Sampling.Bias {
+		if b.ID < 0 || int(b.ID) >= vocab {
+			return fmt.Errorf("logit_bias of token %d: the base's vocabulary has %d", b.ID, vocab)
+		}
+	}
+	switch {
+	case r.MinTokens < 0 || r.MaxTokens > 0 && r.MinTokens > r.MaxTokens:
+		return fmt.Errorf("min_tokens %d: expected a number from 0 to max_tokens, %d", r.MinTokens, r.MaxTokens)
+	case r.TopLogProbs < 0 || r.TopLogProbs > vocab:
+		return fmt.Errorf("%d alternatives to each token: expected a number from 0 to the size of the base's vocabulary, %d", r.TopLogProbs, vocab)
+	case r.Draft < 0:
+		return fmt.Errorf("%d tokens guessed ahead: expected 0 (off) or a small positive number", r.Draft)
+	case r.PromptOnly && !r.PromptLogProbs:
+		return fmt.Errorf("nothing is to be generated and nothing reported of the prompt; ask for one of them")
+	}
+	return nil
 }
 
 func (e *Engine) checkScore(r *ScoreRequest) error {

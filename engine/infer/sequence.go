@@ -31,15 +31,24 @@ type Sequence struct {
 	sampling sample.Params
 	history  *sample.History // nil without a penalty
 	stopIDs  []int32
-	limit    int // len(ids) at which the completion has its full length
-	stream   TextStream
-	text     strings.Builder
-	tokens   []Token
-	finish   Finish
-	emit     func(Token)
+	grammar  Grammar // nil = anything
+	least    int     // tokens before which no stop token comes
+	top      int     // alternatives wanted of each token
+	guesser
+	limit  int // len(ids) at which the completion has its full length
+	stream TextStream
+	text   strings.Builder
+	tokens []Token
+	finish Finish
+	emit   func(Token)
 
-	// of a scoring
-	scores []float32 // [len(ids)-prompt], filled from the front; nil for a generation
+	// of a scoring, and of a generation that reports its prompt
+	given  bool            // nothing is generated
+	scores []float32       // [until-from], filled from the front; nil when none are wanted
+	from   int             // first token that is scored
+	until  int             // the one after the last
+	tops   [][]Alternative // of the tokens that are scored; nil when none are wanted
+	report []Token         // of the prompt
 }
 
 // Done reports whether the sequence has ended, by finishing or by an error.
@@ -53,30 +62,33 @@ func (s *Sequence) Scores() ([]float32, error) { return s.scores, s.err }
 
 // Result returns the completion, or the error that ended the sequence.
 func (s *Sequence) Result() (Result, error) {
-	return Result{Text: s.text.String(), Tokens: s.tokens, Finish: s.finish, Cached: s.cached}, s.err
+	return Result{Text: s.text.String(), Tokens: s.tokens, Finish: s.finish, Cached: s.cached, Prompt: s.report}, s.err
 }
 
-// scoring reports whether the sequence's completion is given.
-func (s *Sequence) scoring() bool { return s.scores != nil }
+// scoring reports whether there are tokens to be scored.
+func (s *Sequence) scoring() bool { return s.scores != nil && s.nextScored() < s.until }
+
+// nextScored is the first token that is not scored yet.
+func (s *Sequence) nextScored() int { return s.from + len(s.scores) }
+
+// stops reports whether a token ends the completion.
+func (s *Sequence) stops(id int32) bool { return slices.Contains(s.stopIDs, id) }
 
 // firstWanted is the first position, of those not computed, whose result is read:
 // it has to be computed, whatever the cache holds.
 func (s *Sequence) firstWanted() int {
 	if s.scoring() {
-		return s.prompt + len(s.scores) - 1
+		return s.nextScored() - 1
 	}
 	return s.need - 1
 }
 
 // push takes a generated token and ends the sequence when it is the last.
-func (s *Sequence) push(id int32, logp float32, piece []byte) {
+func (s *Sequence) push(id int32, logp float32, piece []byte, top []Alternative) {
 	s.ids = append(s.ids, id)
 	s.need = len(s.ids)
-	if s.history != nil {
-		s.history.Add(id)
-	}
-	t := Token{ID: id, LogProb: logp}
-	stopped := slices.Contains(s.stopIDs, id)
+	t := Token{ID: id, LogProb: logp, Bytes: piece, Top: top}
+	stopped := s.stops(id)
 	if !stopped {
 		t.Text, stopped = s.stream.Push(piece)
 	}

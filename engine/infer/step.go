@@ -12,6 +12,7 @@ import (
 // broken invariant); what goes wrong with one sequence ends that sequence only.
 func (e *Engine) Step() error {
 	e.last = StepInfo{}
+	e.guess()
 	e.schedule()
 	if len(e.batch) == 0 {
 		if e.Idle() {
@@ -60,6 +61,7 @@ func (e *Engine) schedule() {
 	e.running = slices.DeleteFunc(e.running, func(s *Sequence) bool {
 		if s.evict {
 			e.stats.Preempted++
+			s.guess = 0
 			e.tenants.enter(s)
 		}
 		return s.evict
@@ -111,7 +113,8 @@ func (e *Engine) group() {
 
 // run computes the batch's positions and notes which rows are wanted.
 func (e *Engine) run() error {
-	e.segs, e.ready, e.rows, e.targets = e.segs[:0], e.ready[:0], e.rows[:0], e.targets[:0]
+	e.segs, e.ready, e.first, e.rows = e.segs[:0], e.ready[:0], e.first[:0], e.rows[:0]
+	e.targets, e.tops = e.targets[:0], e.tops[:0]
 	row := 0
 	for i := 0; i < len(e.batch); i++ {
 		s := e.batch[i]
@@ -124,17 +127,19 @@ func (e *Engine) run() error {
 		if err := s.cache.Grow(s.take + s.guessed); err != nil {
 			return fmt.Errorf("infer: the scheduler gave away blocks that are not there: %w", err)
 		}
-		e.segs = append(e.segs, model.Segment{IDs: s.ids[s.done : s.done+s.take], Start: s.done, Cache: s.cache, Adapter: s.adapter})
+		e.segs = append(e.segs, model.Segment{IDs: s.rowIDs(), Start: s.done, Cache: s.cache, Adapter: s.adapter})
 		end := s.done + s.take
-		if !s.scoring() && end == s.need {
-			e.ready = append(e.ready, s)
-			e.rows = append(e.rows, row+s.take-1)
+		if !s.given && end == s.need {
+			e.ready, e.first = append(e.ready, s), append(e.first, len(e.rows))
+			for i := range 1 + s.guessed {
+				e.rows = append(e.rows, row+s.take-1+i)
+			}
 		}
 		// Positions that a sequence computes again after an eviction are scored already.
-		for next := max(s.done+1, s.prompt+len(s.scores)); s.scoring() && next <= end; next++ {
-			e.targets = append(e.targets, model.Target{Row: row + next - 1 - s.done, ID: s.ids[next]})
+		for next := s.nextScored(); s.scores != nil && next <= min(end, s.until-1); next++ {
+			e.want(s, next, row+next-1-s.done)
 		}
-		row += s.take
+		row += s.take + s.guessed
 	}
 	if err := e.pass.Forward(e.segs); err != nil {
 		return err
@@ -142,8 +147,16 @@ func (e *Engine) run() error {
 	for _, s := range e.batch {
 		s.done += s.take
 		if s.cache != nil {
-			s.cache.Advance(s.take)
+			s.cache.Advance(s.take + s.guessed)
 		}
 	}
 	return nil
+}
+
+// rowIDs are the tokens of the sequence's rows: those to be computed, then guesses.
+func (s *Sequence) rowIDs() []int32 {
+	s.ids = append(s.ids, s.guesses[:s.guessed]...)
+	ids := s.ids[s.done : s.done+s.take+s.guessed]
+	s.ids = s.ids[:len(s.ids)-s.guessed]
+	return ids
 }

@@ -49,8 +49,8 @@ func (e *Engine) runWhole(batch []*Sequence, row int) (rows int) {
 		e.segs = append(e.segs, seg)
 	}
 	for i, s := range batch {
-		for next := s.prompt; next <= s.need; next++ {
-			e.targets = append(e.targets, model.Target{Row: row + e.forest.Row(number+i, next-1), ID: s.ids[next]})
+		for next := s.from; next <= s.need; next++ {
+			e.want(s, next, row+e.forest.Row(number+i, next-1))
 		}
 	}
 	return e.forest.Rows

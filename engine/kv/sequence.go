@@ -106,3 +106,13 @@ func (s *Sequence) Free() {
 	}
 	s.length, s.room = 0, 0
 }
+
+// Truncate forgets the positions from n on, which the sequence alone may hold. Their
+// blocks stay, as room to grow into. What was written there stays too: attention
+// gives positions that are not seen a weight of zero, and it is finite.
+func (s *Sequence) Truncate(n int) {
+	if n < 0 || n > s.length {
+		panic(fmt.Sprintf("kv: truncate to %d of %d positions", n, s.length))
+	}
+	s.length = n
+}
