@@ -91,7 +91,8 @@ func (e *Engine) prepare(ctx context.Context, r dlm.GenerateRequest) (*request, 
 		}
 	}
 	if s.Temperature > 0 {
-		q.Seed = seedOf(s)
+		seed := int64(remote.Seed(s) & math.MaxInt64) // signed, by the protocol
+		q.Seed = &seed
 	}
 	for id, v := range s.LogitBias {
 		if q.Bias == nil {
@@ -108,13 +109,6 @@ func (e *Engine) prepare(ctx context.Context, r dlm.GenerateRequest) (*request, 
 	}
 	q.form(r.Format)
 	return q, nil
-}
-
-// seedOf mixes a sequence into a seed: the protocol has no word for it.
-func seedOf(s dlm.Sampling) *int64 {
-	const odd = 0x9E3779B97F4A7C15 // 2^64 / golden ratio: neighbours end up far apart
-	seed := int64((s.Seed + s.Sequence*odd) & math.MaxInt64)
-	return &seed
 }
 
 // form says what the completion must be.

@@ -74,7 +74,7 @@ func stamps(dir string) (s [2]stamp, err error) {
 	for i, f := range []string{configFile, weightsFile} {
 		info, err := os.Stat(filepath.Join(dir, f))
 		if errors.Is(err, fs.ErrNotExist) {
-			return s, fmt.Errorf("adapter %s has no %s; expected a PEFT folder", dir, f)
+			return s, dlm.Faultf(dlm.FaultUnknown, "model", "adapter %s has no %s; expected a PEFT folder", dir, f)
 		}
 		if err != nil {
 			return s, err

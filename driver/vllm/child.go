@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"dlm/internal/remote"
 )
 
 // child is a vLLM that this process started. It runs in a process group of its
@@ -148,14 +150,14 @@ func (e *Engine) waitReady(ctx context.Context, c *child) error {
 		}
 		if time.Since(told) >= progressEvery {
 			told = time.Now()
-			e.o.Note(fmt.Sprintf("vLLM is starting (%.0f s): %s", time.Since(start).Seconds(), oneLine(lastLine(c.log), 120)))
+			e.o.Note(fmt.Sprintf("vLLM is starting (%.0f s): %s", time.Since(start).Seconds(), remote.OneLine(lastLine(c.log), 120)))
 		}
 		select {
 		case <-c.done:
 			return c.lastWords()
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), errStartTimeout) {
-				return fmt.Errorf("vLLM did not answer within %v; raise vllm.start_timeout, or see what it does in %s; its last line: %s", e.o.StartTimeout, c.log, oneLine(lastLine(c.log), 300))
+				return fmt.Errorf("vLLM did not answer within %v; raise vllm.start_timeout, or see what it does in %s; its last line: %s", e.o.StartTimeout, c.log, remote.OneLine(lastLine(c.log), 300))
 			}
 			return ctx.Err()
 		case <-time.After(200 * time.Millisecond):

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dlm"
+	"dlm/internal/remote"
 )
 
 // apiError is what vLLM said no with.
@@ -105,7 +108,7 @@ func (e *Engine) call(ctx context.Context, method, path string, body, into any) 
 		return nil
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("vLLM's answer to %s is not what was expected (%w): %s", path, err, oneLine(string(raw), 200))
+		return fmt.Errorf("vLLM's answer to %s is not what was expected (%w): %s", path, err, remote.OneLine(string(raw), 200))
 	}
 	return nil
 }
@@ -113,34 +116,13 @@ func (e *Engine) call(ctx context.Context, method, path string, body, into any) 
 // refusal reads vLLM's reason out of an answer.
 func refusal(resp *http.Response) error {
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	return &apiError{resp.StatusCode, reason(raw, resp.Status)}
+	return refused(resp.StatusCode, raw, resp.Status)
 }
 
-// reason finds the message in an error's body: vLLM's form, FastAPI's, or text.
-func reason(raw []byte, fallback string) string {
-	var body struct {
-		Error  json.RawMessage `json:"error"`
-		Detail json.RawMessage `json:"detail"`
-	}
-	if json.Unmarshal(raw, &body) == nil {
-		for _, m := range []json.RawMessage{body.Error, body.Detail} {
-			var text string
-			var object struct{ Message string }
-			switch {
-			case len(m) == 0 || string(m) == "null":
-			case json.Unmarshal(m, &text) == nil:
-				return text
-			case json.Unmarshal(m, &object) == nil && object.Message != "":
-				return object.Message
-			default:
-				return oneLine(string(m), 300)
-			}
-		}
-	}
-	if text := oneLine(string(raw), 300); text != "" {
-		return fallback + ": " + text
-	}
-	return fallback
+// refused is a fault with vLLM's own reason.
+func refused(status int, raw []byte, fallback string) error {
+	why, param := remote.Reason(raw, fallback)
+	return &dlm.Fault{Kind: remote.Status(status), Param: param, Err: &apiError{status, why}}
 }
 
 // isEngineDead says that the part of vLLM that computes has died, which the part

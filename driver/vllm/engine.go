@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"dlm"
+	"dlm/internal/remote"
 )
 
 var (
@@ -137,7 +137,8 @@ func (e *Engine) context() int {
 	return c
 }
 
-// failed gives an error of a request the reason behind it: a child that died.
+// failed gives an error of a request the reason behind it, a child that died, and
+// a kind: what has none is the server's fault.
 func (e *Engine) failed(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -145,26 +146,9 @@ func (e *Engine) failed(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case e.child != nil && (isConnection(err) || isEngineDead(err)) && e.child.endsSoon():
-		return e.child.lastWords()
+		err = e.child.lastWords()
 	case e.child != nil && isEngineDead(err):
-		return fmt.Errorf("%w; the log says: %s (all of it: %s)", err, lastWords(e.child.log), e.child.log)
+		err = fmt.Errorf("%w; the log says: %s (all of it: %s)", err, lastWords(e.child.log), e.child.log)
 	}
-	return err
-}
-
-// requestError names a request where there are several.
-func requestError(n, i int, err error) error {
-	if n == 1 {
-		return err
-	}
-	return fmt.Errorf("request %d of %d: %w", i+1, n, err)
-}
-
-// oneLine puts a text on one line and cuts it.
-func oneLine(s string, n int) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > n {
-		return strings.ToValidUTF8(s[:n], "") + " ..."
-	}
-	return s
+	return remote.Transport(ctx, "vLLM", err)
 }

@@ -47,7 +47,7 @@ func mustServe(t *testing.T, f *fake) *Engine {
 // toyProbe computes the probe that a native engine would.
 func toyProbe(_ context.Context, dir string) (dlm.Probe, error) {
 	if dir == "" {
-		return toy{base: baseSeed}.probe(), nil
+		return newToy(baseSeed, 0, 0).probe(), nil
 	}
 	m, err := readToy(dir, baseSeed)
 	return m.probe(), err
@@ -68,7 +68,7 @@ func writeAdapter(t *testing.T, dir string, seed uint64, strength float64, probe
 		weightsFile: strconv.Itoa(int(seed)) + " " + strconv.FormatFloat(strength, 'g', -1, 64),
 	}
 	if probe {
-		raw, err := toy{baseSeed, seed, strength}.probe().Marshal()
+		raw, err := newToy(baseSeed, seed, strength).probe().Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,8 +86,10 @@ func writeAdapter(t *testing.T, dir string, seed uint64, strength float64, probe
 
 func TestConformance(t *testing.T) {
 	e := mustServe(t, &fake{key: "secret"})
-	o := testkit.GeneratorOptions{Exact: true, Adapters: []string{adapter(t, 3, 1), adapter(t, 4, 0.5)}}
+	o := testkit.GeneratorOptions{Exact: true, Codec: testkit.ByteCodec{}, Adapters: []string{adapter(t, 3, 1), adapter(t, 4, 0.5)}}
 	t.Run("generator", func(t *testing.T) { testkit.Generator(t, e, o) })
+	t.Run("calls", func(t *testing.T) { testkit.GeneratorCalls(t, e, o) })
+	t.Run("fields", func(t *testing.T) { testkit.GeneratorFields(t, e, o) })
 	t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, e, o) })
 	t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, e, e, o) })
 }

@@ -1,13 +1,9 @@
 package vllm
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"maps"
-	"math"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -42,10 +38,11 @@ type fake struct {
 	dropped  int              // connections still to be dropped before an answer
 }
 
-// toy is a model: the base's seed, and what an adapter adds.
-type toy struct {
-	base, adapter uint64
-	strength      float64
+// toy is the model that answers, and what an adapter folder holds.
+type toy struct{ testkit.Toy }
+
+func newToy(base, adapter uint64, strength float64) toy {
+	return toy{testkit.Toy{Base: base, Adapter: adapter, Strength: strength}}
 }
 
 // readToy reads an adapter folder whose weights file holds "SEED STRENGTH".
@@ -54,52 +51,17 @@ func readToy(dir string, base uint64) (toy, error) {
 	if err != nil {
 		return toy{}, err
 	}
-	t := toy{base: base}
-	_, err = fmt.Sscan(string(raw), &t.adapter, &t.strength)
+	t := newToy(base, 0, 0)
+	_, err = fmt.Sscan(string(raw), &t.Adapter, &t.Strength)
 	return t, err
-}
-
-// logProbs is the distribution of the token after ids.
-func (m toy) logProbs(ids []int32) []float64 {
-	h := fnv.New64a()
-	for _, id := range ids[max(0, len(ids)-4):] {
-		fmt.Fprint(h, id, ",")
-	}
-	base := rand.New(rand.NewPCG(h.Sum64(), m.base))
-	own := rand.New(rand.NewPCG(h.Sum64(), m.adapter))
-	out, max := make([]float64, testkit.ByteVocab), math.Inf(-1)
-	for i := range out {
-		out[i] = base.NormFloat64()*2 + m.strength*own.NormFloat64()
-		if i >= 32 && i < 127 {
-			out[i] += 6
-		}
-		max = math.Max(max, out[i])
-	}
-	sum := 0.0
-	for _, v := range out {
-		sum += math.Exp(v - max)
-	}
-	for i := range out {
-		out[i] -= max + math.Log(sum)
-	}
-	return out
-}
-
-// scores are the log-probabilities of ids[1:].
-func (m toy) scores(ids []int32) []float64 {
-	out := make([]float64, len(ids)-1)
-	for i := range out {
-		out[i] = m.logProbs(ids[:i+1])[ids[i+1]]
-	}
-	return out
 }
 
 // probe is what a native engine would record.
 func (m toy) probe() dlm.Probe {
 	ids, _, _ := testkit.ByteCodec{}.Completed(nil, "Hello, how are you?", " I am well.", true)
-	p := dlm.Probe{Precision: "f32", Zero: m.strength == 0, IDs: ids, Base: toy{base: m.base}.scores(ids)}
-	if m.adapter > 0 {
-		p.Adapter = m.scores(ids)
+	p := dlm.Probe{Precision: "f32", Zero: m.Strength == 0, IDs: ids, Base: newToy(m.Base, 0, 0).Scores(ids)}
+	if m.Adapter > 0 {
+		p.Adapter = m.Scores(ids)
 	}
 	return p
 }
@@ -197,7 +159,7 @@ func (f *fake) lora(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f.deaf {
-		m.strength = 0
+		m.Strength = 0
 	}
 	if f.adapters == nil {
 		f.adapters = map[string]toy{}
@@ -207,15 +169,32 @@ func (f *fake) lora(w http.ResponseWriter, r *http.Request) {
 
 // fakeRequest is what the fake reads of a completion's body.
 type fakeRequest struct {
-	Model           string
-	Prompt          []int32
-	MaxTokens       int `json:"max_tokens"`
-	Temperature     float64
-	Seed            int64
-	Stop            []string
-	StopTokenIDs    []int32 `json:"stop_token_ids"`
-	PromptLogProbs  *int    `json:"prompt_logprobs"`
-	ReturnTokensIDs bool    `json:"return_token_ids"`
+	request
+	Structured struct {
+		JSON   json.RawMessage `json:"json"`
+		Object bool            `json:"json_object"`
+		Regex  string          `json:"regex"`
+		Choice []string        `json:"choice"`
+	} `json:"structured_outputs"`
+}
+
+// sampling reads what was asked; a fault is what vLLM would refuse.
+func (q *fakeRequest) sampling() (dlm.Sampling, *dlm.Format) {
+	s := dlm.Sampling{MaxTokens: q.MaxTokens, MinTokens: q.MinTokens, Temperature: q.Temperature, RepetitionPenalty: q.Repetition,
+		PresencePenalty: q.Presence, FrequencyPenalty: q.Frequency, LogitBias: map[int32]float64{}, StopIDs: q.StopIDs, IgnoreEOS: q.IgnoreEOS}
+	if q.Seed != nil {
+		s.Seed = uint64(*q.Seed)
+	}
+	for k, v := range q.Bias {
+		id, _ := strconv.Atoi(k)
+		s.LogitBias[int32(id)] = v
+	}
+	o := q.Structured
+	f := &dlm.Format{JSON: o.Object, Schema: o.JSON, Regex: o.Regex, Choices: o.Choice}
+	if f.Validate() != nil {
+		f = nil
+	}
+	return s, f
 }
 
 func (f *fake) completion(w http.ResponseWriter, r *http.Request) {
@@ -236,9 +215,9 @@ func (f *fake) completion(w http.ResponseWriter, r *http.Request) {
 	m, known := f.adapters[body.Model]
 	f.mu.Unlock()
 	if body.Model == "base" {
-		m, known = toy{base: f.seed}, true
+		m, known = newToy(f.seed, 0, 0), true
 	}
-	if f.dies && body.PromptLogProbs == nil {
+	if f.dies && body.PromptProbs == nil {
 		fmt.Println("(EngineCore pid=3) ERROR 11-24 13:41:17 [core.py:7] TimeoutError: RPC call to execute_model timed out.")
 		fail(w, 500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
 		time.AfterFunc(100*time.Millisecond, func() { os.Exit(1) })
@@ -258,7 +237,7 @@ func (f *fake) completion(w http.ResponseWriter, r *http.Request) {
 	n := f.under.Add(1)
 	over := sync.OnceFunc(func() { f.under.Add(-1) })
 	defer over()
-	if body.PromptLogProbs != nil {
+	if body.PromptProbs != nil {
 		if n > 1 {
 			fail(w, 500, "EngineCore encountered an issue: a scoring shared its step") // as vLLM on processors dies
 			return
@@ -271,79 +250,77 @@ func (f *fake) completion(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fake) scored(w http.ResponseWriter, m toy, body fakeRequest) {
-	probs := []any{nil}
-	for i, v := range m.scores(body.Prompt) {
-		probs = append(probs, map[string]any{strconv.Itoa(int(body.Prompt[i+1])): map[string]any{"logprob": v, "rank": 1}})
+	probs := []any{}
+	for i, t := range m.Reported(body.Prompt, *body.PromptProbs) {
+		at := map[string]any{strconv.Itoa(int(t.ID)): map[string]any{"logprob": t.LogProb, "rank": 1}}
+		for _, a := range t.Top {
+			at[strconv.Itoa(int(a.ID))] = map[string]any{"logprob": a.LogProb}
+		}
+		if i == 0 {
+			probs = append(probs, nil)
+			continue
+		}
+		probs = append(probs, at)
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"choices": []any{map[string]any{"prompt_token_ids": body.Prompt, "prompt_logprobs": probs, "token_ids": []int{65}, "finish_reason": "length"}}})
+}
+
+// streamed is a chunk on its way.
+type streamed struct {
+	ids  []int32
+	logp []float64
+	tops []map[string]float64
 }
 
 // stream generates, and sends now one token and now two an event, as vLLM does
 // when its client is slow.
 func (f *fake) stream(w http.ResponseWriter, r *http.Request, m toy, body fakeRequest, over func()) {
-	ids, text := slices.Clone(body.Prompt), testkit.ByteCodec{}.Spell(nil)
-	var chunk []int32
-	var logps []float64
-	shown, finish := "", ""
-	for n := 0; finish == ""; n++ {
-		if f.breakAt > 0 && n == f.breakAt {
-			return
-		}
-		id, logp := m.next(ids, body)
-		ids = append(ids, id)
-		chunk, logps = append(chunk, id), append(logps, logp)
-		t, _ := text.Push(id)
-		shown += t
-		switch {
-		case slices.Contains(body.StopTokenIDs, id), slices.ContainsFunc(body.Stop, func(s string) bool { return strings.Contains(shown, s) }):
-			finish = "stop"
-		case n+1 == body.MaxTokens:
-			finish = "length"
-		case n%3 == 1:
-			continue // its token comes with the next one
-		}
-		choice := map[string]any{"index": 0, "text": "", "token_ids": chunk, "logprobs": map[string]any{"token_logprobs": logps}, "finish_reason": nil}
+	s, format := body.sampling()
+	text, shown, n, first := testkit.ByteCodec{}.Spell(nil), "", 0, true
+	var c streamed
+	send := func(finish any) {
+		choice := map[string]any{"index": 0, "text": "", "token_ids": c.ids, "logprobs": map[string]any{"token_logprobs": c.logp, "top_logprobs": c.tops}, "finish_reason": finish}
 		if f.noIDs {
 			delete(choice, "token_ids")
 		}
-		if len(ids)-len(chunk) == len(body.Prompt) {
+		if first {
 			choice["prompt_token_ids"] = body.Prompt
-		}
-		if finish != "" {
-			over() // before the client knows
-			choice["finish_reason"] = finish
 		}
 		event, _ := json.Marshal(map[string]any{"choices": []any{choice}})
 		fmt.Fprintf(w, "data: %s\n\n", event)
 		w.(http.Flusher).Flush()
-		chunk, logps = nil, nil
+		c, first = streamed{}, false
+	}
+	broken := false
+	finish := m.Complete(body.Prompt, s, format, func(id int32, logps []float64) bool {
+		if broken = f.breakAt > 0 && n == f.breakAt; broken {
+			return false
+		}
+		c.ids, c.logp = append(c.ids, id), append(c.logp, logps[id])
+		top := map[string]float64{"token_id:" + strconv.Itoa(int(id)): logps[id]}
+		for _, a := range m.Top(logps, *body.LogProbs) {
+			top["token_id:"+strconv.Itoa(int(a.ID))] = a.LogProb
+		}
+		c.tops = append(c.tops, top)
+		t, _ := text.Push(id)
+		shown += t
+		if slices.ContainsFunc(body.Stop, func(s string) bool { return strings.Contains(shown, s) }) {
+			return false
+		}
+		if n++; n%3 != 2 && n < body.MaxTokens { // else its token comes with the next one
+			send(nil)
+		}
 		select {
 		case <-r.Context().Done():
-			return
+			return false
 		case <-time.After(time.Millisecond):
 		}
+		return true
+	})
+	if broken {
+		return
 	}
+	over() // before the client knows
+	send(finish)
 	fmt.Fprint(w, "data: {\"choices\":[],\"usage\":{}}\n\ndata: [DONE]\n\n")
-}
-
-// next chooses a token: the likeliest, or one drawn at temperature.
-func (m toy) next(ids []int32, body fakeRequest) (int32, float64) {
-	logps := m.logProbs(ids)
-	best := 0
-	if body.Temperature == 0 {
-		for i, v := range logps {
-			if v > logps[best] {
-				best = i
-			}
-		}
-		return int32(best), logps[best]
-	}
-	draw := rand.New(rand.NewPCG(uint64(body.Seed), uint64(len(ids))))
-	score := math.Inf(-1)
-	for i, v := range logps {
-		if s := v/body.Temperature - math.Log(-math.Log(draw.Float64())); s > score {
-			best, score = i, s
-		}
-	}
-	return int32(best), cmp.Or(logps[best], 0)
 }

@@ -1,67 +1,66 @@
 package vllm
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dlm"
+	"dlm/internal/remote"
 )
 
 // chunk is a piece of a streamed completion.
 type chunk struct {
 	Choices []struct {
-		TokenIDs  []int32 `json:"token_ids"`
-		PromptIDs []int32 `json:"prompt_token_ids"`
-		LogProbs  *struct {
-			Tokens []*float64 `json:"token_logprobs"`
-		} `json:"logprobs"`
-		Finish string `json:"finish_reason"`
+		TokenIDs  []int32     `json:"token_ids"`
+		PromptIDs []int32     `json:"prompt_token_ids"`
+		LogProbs  *chunkProbs `json:"logprobs"`
+		Finish    string      `json:"finish_reason"`
 	}
 	Error json.RawMessage
 }
 
-// maxEvent is the most that one event may hold, in bytes.
-const maxEvent = 16 << 20
+// chunkProbs are the log-probabilities of a chunk's tokens.
+type chunkProbs struct {
+	Tokens []*float64           `json:"token_logprobs"`
+	Tops   []map[string]float64 `json:"top_logprobs"` // by token_id:ID; the chosen token is among them
+}
 
-// errDone ends the reading of a stream without a failure.
-var errDone = errors.New("done")
+// alternatives are the top likeliest tokens at the place of token i.
+func (p *chunkProbs) alternatives(i, top int, codec dlm.Codec) ([]dlm.Alternative, error) {
+	if i >= len(p.Tops) {
+		return nil, fmt.Errorf("vLLM tells no alternatives of token %d, and %d were asked for", i, top)
+	}
+	out := make([]dlm.Alternative, 0, len(p.Tops[i]))
+	for name, logp := range p.Tops[i] {
+		id, err := strconv.ParseInt(strings.TrimPrefix(name, "token_id:"), 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("vLLM names an alternative %q; expected token_id: and a number", name)
+		}
+		out = append(out, dlm.Alternative{ID: int32(id), Bytes: codec.Bytes(int32(id)), LogProb: min(logp, 0)})
+	}
+	return likeliest(out, top), nil
+}
 
-// readEvents calls f with the data of each server-sent event until [DONE], or
-// until f returns an error. A stream that ends otherwise is an error.
-func readEvents(r io.Reader, f func(data []byte) error) error {
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 0, 16<<10), maxEvent)
-	for s.Scan() {
-		data, ok := bytes.CutPrefix(s.Bytes(), []byte("data:"))
-		if !ok {
-			continue // blank lines, comments, other fields
-		}
-		data = bytes.TrimSpace(data)
-		if string(data) == "[DONE]" {
-			return nil
-		}
-		if err := f(data); err != nil {
-			if errors.Is(err, errDone) {
-				return nil
-			}
-			return err
-		}
-	}
-	if err := s.Err(); err != nil {
-		return fmt.Errorf("vLLM's answer broke off: %w", err)
-	}
-	return fmt.Errorf("vLLM's answer broke off: %w", io.ErrUnexpectedEOF)
+// likeliest puts alternatives in order and keeps the first of them.
+func likeliest(a []dlm.Alternative, top int) []dlm.Alternative {
+	slices.SortFunc(a, func(x, y dlm.Alternative) int {
+		return cmp.Or(cmp.Compare(y.LogProb, x.LogProb), cmp.Compare(x.ID, y.ID))
+	})
+	return a[:min(top, len(a))]
 }
 
 // parseChunk reads one event's data and refuses what cannot be used.
 func parseChunk(data []byte) (c chunk, err error) {
 	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("vLLM's stream holds %s: %w", oneLine(string(data), 200), err)
+		return c, fmt.Errorf("vLLM's stream holds %s: %w", remote.OneLine(string(data), 200), err)
 	}
 	if len(c.Error) > 0 && string(c.Error) != "null" {
-		return c, &apiError{500, reason(data, "an error in the stream")}
+		return c, refused(http.StatusInternalServerError, data, "an error in the stream")
 	}
 	if len(c.Choices) > 1 {
 		return c, fmt.Errorf("vLLM's stream holds %d choices; expected one", len(c.Choices))

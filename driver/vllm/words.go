@@ -5,6 +5,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"dlm/internal/remote"
 )
 
 // tailBytes is how much of a log's end is looked at.
@@ -72,9 +74,9 @@ func lastWords(path string) string {
 	}
 	switch {
 	case best != "":
-		return oneLine(best, 500)
+		return remote.OneLine(best, 500)
 	case len(lines) > 0:
-		return oneLine(plain(lines[len(lines)-1]), 500)
+		return remote.OneLine(plain(lines[len(lines)-1]), 500)
 	}
 	return "none"
 }

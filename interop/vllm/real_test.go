@@ -89,8 +89,10 @@ func TestReal(t *testing.T) {
 		}
 	})
 
-	o := testkit.GeneratorOptions{Adapters: []string{one, two}, Tolerance: 0.02}
+	o := testkit.GeneratorOptions{Adapters: []string{one, two}, Tolerance: 0.02, Codec: n}
 	t.Run("generator", func(t *testing.T) { testkit.Generator(t, e, o) })
+	t.Run("calls", func(t *testing.T) { testkit.GeneratorCalls(t, e, o) })
+	t.Run("fields", func(t *testing.T) { testkit.GeneratorFields(t, e, o) })
 	t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, e, o) })
 	t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, e, e, o) })
 
