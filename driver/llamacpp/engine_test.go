@@ -31,11 +31,43 @@ func try(t *testing.T, kind, content string) (*Engine, error) {
 	return Open(context.Background(), Options{Server: os.Args[0], Model: model, Codec: testkit.ByteCodec{}, Threads: 1})
 }
 
+// beyond is what llama.cpp is not asked.
+var beyond = []string{"presence_penalty", "frequency_penalty", "min_tokens", "ignore_eos", "prompt_logprobs", "guided_regex"}
+
 func TestConformance(t *testing.T) {
-	e := open(t, "good")
-	t.Run("generator", func(t *testing.T) { testkit.Generator(t, e, testkit.GeneratorOptions{Exact: true}) })
-	t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, e, testkit.GeneratorOptions{Exact: true}) })
-	t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, e, e, testkit.GeneratorOptions{Exact: true}) })
+	t.Setenv("FAKE_LLAMA", "good")
+	dir := t.TempDir()
+	for _, f := range []string{"model.gguf", "bank.gguf", "shop.gguf"} {
+		if err := os.WriteFile(filepath.Join(dir, f), []byte("GGUF"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := Open(context.Background(), Options{Server: os.Args[0], Model: filepath.Join(dir, "model.gguf"), Codec: testkit.ByteCodec{}, Threads: 1,
+		LoRAs: []string{filepath.Join(dir, "bank.gguf"), filepath.Join(dir, "shop.gguf")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	running, err := Open(context.Background(), Options{URL: e.url + "/v1/", Codec: testkit.ByteCodec{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]*Engine{"a child": e, "one that runs": running} {
+		t.Run(name, func(t *testing.T) {
+			o := testkit.GeneratorOptions{Exact: true, Codec: testkit.ByteCodec{}, Refuses: beyond, Adapters: []string{"bank", "shop"}}
+			t.Run("generator", func(t *testing.T) { testkit.Generator(t, e, o) })
+			t.Run("calls", func(t *testing.T) { testkit.GeneratorCalls(t, e, o) })
+			t.Run("fields", func(t *testing.T) { testkit.GeneratorFields(t, e, o) })
+			t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, e, o) })
+			t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, e, e, o) })
+		})
+	}
+}
+
+func TestChoices(t *testing.T) {
+	if got := choices([]string{"a\"b", `c\d`, "e\nf"}); got != `root ::= "a\"b" | "c\\d" | "e\nf"` {
+		t.Error(got)
+	}
 }
 
 func wants(t *testing.T, err error, words ...string) {
@@ -95,8 +127,8 @@ func FuzzEvents(f *testing.F) {
 	f.Add([]byte("data: {\"error\":{\"message\":\"x\"}}\n"))
 	f.Add([]byte("data: 5\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e := &Engine{o: Options{Codec: testkit.ByteCodec{}}}
-		r := reading{e: e, max: 3, text: e.o.Codec.Spell([]string{"ab"}), emit: func(dlm.Token) {}}
+		codec := testkit.ByteCodec{}
+		r := reading{codec: codec, max: 3, top: 2, stopIDs: codec.StopIDs(), text: codec.Spell([]string{"ab"}), emit: func(dlm.Token) {}}
 		err := readEvents(strings.NewReader(string(data)), r.event)
 		if err == nil && r.out.Finish == "" {
 			t.Error("an answer without an end was taken")

@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"hash/fnv"
-	"math"
-	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
+	"dlm"
 	"dlm/internal/testkit"
 )
 
@@ -24,13 +23,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// loras are the adapters that the fake was started with.
+var loras []string
+
 func serve(kind string) {
 	args := flag.NewFlagSet("llama-server", flag.ExitOnError)
 	model, host, port := args.String("model", "", ""), args.String("host", "", ""), args.String("port", "", "")
 	args.Int("parallel", 0, "")
 	args.Int("ctx-size", 0, "")
 	args.Int("threads", 0, "")
-	args.String("lora", "", "")
+	args.Func("lora", "", func(f string) error { loras = append(loras, f); return nil })
+	args.Bool("lora-init-without-apply", false, "")
 	_ = args.Parse(os.Args[1:])
 	if raw, err := os.ReadFile(*model); err != nil || !strings.HasPrefix(string(raw), "GGUF") {
 		fmt.Fprintln(os.Stderr, "error loading model: invalid magic characters")
@@ -44,6 +47,14 @@ func serve(kind string) {
 			}
 			return
 		}
+		if r.URL.Path == "/lora-adapters" {
+			list := []any{}
+			for i, f := range loras {
+				list = append(list, map[string]any{"id": i, "path": f, "scale": 0})
+			}
+			_ = json.NewEncoder(w).Encode(list)
+			return
+		}
 		complete(kind, w, r)
 	}))
 	fmt.Fprintln(os.Stderr, err)
@@ -55,98 +66,92 @@ func fail(w http.ResponseWriter, status int, message string) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "code": status}})
 }
 
-// logProbs is the distribution of the token after ids.
-func logProbs(ids []int32) []float64 {
-	h := fnv.New64a()
-	for _, id := range ids[max(0, len(ids)-4):] {
-		fmt.Fprint(h, id, ",")
+// asked is what the fake reads of a body.
+type asked struct {
+	request
+	Bias   [][2]float64    `json:"logit_bias"`
+	Schema json.RawMessage `json:"json_schema"`
+}
+
+// sampling reads a body in the port's words.
+func (q *asked) sampling() (dlm.Sampling, *dlm.Format) {
+	s := dlm.Sampling{MaxTokens: q.MaxTokens, Temperature: q.Temperature, RepetitionPenalty: q.Repetition, Seed: uint64(q.Seed), LogitBias: map[int32]float64{}}
+	for _, b := range q.Bias {
+		s.LogitBias[int32(b[0])] = b[1]
 	}
-	r := rand.New(rand.NewPCG(h.Sum64(), 7))
-	out, sum := make([]float64, testkit.ByteVocab), 0.0
-	for i := range out {
-		out[i] = r.NormFloat64() * 2
-		if i >= 32 && i < 127 {
-			out[i] += 6
+	switch {
+	case string(q.Schema) == `{"type":"object"}`:
+		return s, &dlm.Format{JSON: true}
+	case q.Schema != nil:
+		return s, &dlm.Format{Schema: q.Schema}
+	case q.Grammar != "":
+		f := &dlm.Format{}
+		for c := range strings.SplitSeq(strings.TrimPrefix(q.Grammar, "root ::= "), " | ") {
+			c, _ = strconv.Unquote(c)
+			f.Choices = append(f.Choices, c)
 		}
-		sum += math.Exp(out[i])
+		return s, f
 	}
-	for i := range out {
-		out[i] -= math.Log(sum)
-	}
-	return out
+	return s, nil
 }
 
 func complete(kind string, w http.ResponseWriter, r *http.Request) {
-	q := struct {
-		request
-		Bias [][2]float64 `json:"logit_bias"`
-	}{}
+	var q asked
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		fail(w, 400, err.Error())
 		return
 	}
-	ids := q.Prompt
-	draw := rand.New(rand.NewPCG(uint64(q.Seed), 3))
+	m := testkit.Toy{Base: 7}
+	for _, l := range q.LoRA {
+		m.Strength += l.Scale * float64(l.ID+1)
+	}
 	event := func(v map[string]any) {
 		b, _ := json.Marshal(v)
 		if q.Stream {
-			fmt.Fprintf(w, "data: %s\n\n", b)
-			w.(http.Flusher).Flush()
-			return
+			b = fmt.Appendf(nil, "data: %s\n\n", b)
 		}
 		w.Write(b)
+		w.(http.Flusher).Flush()
 	}
-	var tokens, probs = []int32{}, []any{}
-	for n := 1; n <= q.MaxTokens && r.Context().Err() == nil; n++ {
-		if kind == "die" && n == 3 {
+	tokens, probs, n := []int32{}, []any{}, 0
+	s, format := q.sampling()
+	m.Complete(q.Prompt, s, format, func(id int32, lp []float64) bool {
+		if n++; kind == "die" && n == 3 {
 			fmt.Fprintln(os.Stderr, "ggml_abort: out of memory")
 			os.Exit(134)
 		}
-		lp := logProbs(ids)
-		id := choose(lp, q.request, ids, draw)
-		for _, b := range q.Bias {
-			id = int32(b[0])
-		}
-		tokens, probs = append(tokens, id), append(probs, map[string]any{"id": id, "logprob": lp[id]})
+		tokens, probs = append(tokens, id), append(probs, told(m, id, lp, q.Probs))
 		if kind == "old" {
 			probs = []any{}
 		}
-		ids = append(ids, id)
 		if q.Stream {
 			event(map[string]any{"tokens": []int32{id}, "completion_probabilities": probs[max(0, len(probs)-1):], "stop": false})
 		}
-		if id == testkit.ByteEnd {
-			break
-		}
-		if kind == "eos" && n == 2 { // an id that ends a text by the file alone
-			event(map[string]any{"tokens": []int32{}, "stop": true, "stop_type": "eos"})
-			return
-		}
-	}
+		return r.Context().Err() == nil && !(kind == "eos" && n == 2) // an id that ends a text by the file alone
+	})
 	if q.Stream {
 		tokens, probs = []int32{}, []any{}
 	}
-	event(map[string]any{"tokens": tokens, "completion_probabilities": probs, "stop": true, "stop_type": "limit"})
+	how := "limit"
+	if kind == "eos" {
+		how = "eos"
+	}
+	event(map[string]any{"tokens": tokens, "completion_probabilities": probs, "stop": true, "stop_type": how})
 }
 
-// choose draws the next token.
-func choose(lp []float64, q request, ids []int32, draw *rand.Rand) int32 {
-	best, most := 0, math.Inf(-1)
-	for i, v := range lp {
-		if q.Repetition != 1 {
-			for _, seen := range ids {
-				if int(seen) == i {
-					v *= q.Repetition
-					break
-				}
-			}
+// told is what llama.cpp tells of a token.
+func told(m testkit.Toy, id int32, lp []float64, k int) map[string]any {
+	one := func(id int32) map[string]any {
+		bytes := []int{}
+		if id < 256 {
+			bytes = append(bytes, int(id))
 		}
-		if q.Temperature > 0 {
-			v = v/q.Temperature - math.Log(-math.Log(draw.Float64()))
-		}
-		if v > most {
-			best, most = i, v
-		}
+		return map[string]any{"id": id, "logprob": lp[id], "bytes": bytes}
 	}
-	return int32(best)
+	v, tops := one(id), []any{}
+	for _, a := range m.Top(lp, k) {
+		tops = append(tops, one(a.ID))
+	}
+	v["top_logprobs"] = tops
+	return v
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"dlm"
+	"dlm/internal/remote"
 )
 
 // Score gives the log-probability of each token of the completions. llama.cpp's
@@ -17,20 +18,19 @@ func (e *Engine) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scor
 	type sequence struct {
 		ids  []int32
 		from int
+		lora []scale
 	}
 	in := make([]sequence, len(reqs))
 	for i, r := range reqs {
 		var err error
-		if r.Adapter != "" {
-			err = adapterError(r.Adapter)
-		} else {
+		if in[i].lora, err = e.lora(r.Adapter); err == nil {
 			in[i].ids, in[i].from, err = e.o.Codec.Completed(r.Messages, r.Raw, r.Completion, r.EndOfTurn)
 		}
 		if err == nil && (in[i].from < 1 || len(in[i].ids) > e.o.Context) {
 			err = fmt.Errorf("a prompt of %d tokens and %d with its completion; llama.cpp was started for 1 to %d", in[i].from, len(in[i].ids), e.o.Context)
 		}
 		if err != nil {
-			return nil, requestError(len(reqs), i, err)
+			return nil, remote.RequestError(len(reqs), i, err)
 		}
 	}
 	out := make([]dlm.Scored, len(reqs))
@@ -38,7 +38,7 @@ func (e *Engine) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scor
 		text := e.o.Codec.Spell(nil)
 		for at := in[i].from; at < len(in[i].ids); at++ {
 			id := in[i].ids[at]
-			logp, err := e.logProb(ctx, in[i].ids[:at], id)
+			logp, err := e.logProb(ctx, in[i].ids[:at], id, in[i].lora)
 			if err != nil {
 				return err
 			}
@@ -62,10 +62,10 @@ func (e *Engine) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scor
 const certain = 1e9
 
 // logProb asks for the log-probability of id after the prompt.
-func (e *Engine) logProb(ctx context.Context, prompt []int32, id int32) (float64, error) {
+func (e *Engine) logProb(ctx context.Context, prompt []int32, id int32, lora []scale) (float64, error) {
 	body, err := e.do(ctx, http.MethodPost, "/completion", request{
 		Prompt: prompt, MaxTokens: 1, TopP: 1, Repetition: 1, Samplers: []string{}, Probs: 1, ReturnIDs: true, Cache: true,
-		Bias: [][2]any{{id, certain}},
+		Bias: [][2]any{{id, certain}}, LoRA: lora,
 	})
 	if err != nil {
 		return 0, err

@@ -1,14 +1,14 @@
 package llamacpp
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+
+	"dlm"
+	"dlm/internal/remote"
 )
 
 // chunk is one event of /completion.
@@ -26,15 +26,23 @@ type chunk struct {
 type prob struct {
 	ID      int32   `json:"id"`
 	LogProb float64 `json:"logprob"`
+	Bytes   []int   `json:"bytes"` // that it spells; none for a special token
+	Top     []prob  `json:"top_logprobs"`
 }
 
-// errDone ends a stream from within: all that is needed has come.
-var errDone = errors.New("done")
+// alternatives are the top likeliest tokens at a token's place.
+func (p *prob) alternatives(codec dlm.Codec, top int) []dlm.Alternative {
+	out := make([]dlm.Alternative, 0, top)
+	for _, a := range p.Top {
+		if len(out) < top {
+			out = append(out, dlm.Alternative{ID: a.ID, Bytes: codec.Bytes(a.ID), LogProb: min(a.LogProb, 0)})
+		}
+	}
+	return out
+}
 
-// maxEvent is the longest line of a stream, in bytes.
-const maxEvent = 16 << 20
-
-// stream asks for a completion and hands its events to f until f returns errDone.
+// stream asks for a completion and hands its events to f until f returns
+// remote.ErrDone.
 func (e *Engine) stream(ctx context.Context, q request, f func(chunk) error) error {
 	body, err := e.do(ctx, http.MethodPost, "/completion", q)
 	if err != nil {
@@ -48,18 +56,9 @@ func (e *Engine) stream(ctx context.Context, q request, f func(chunk) error) err
 	return err
 }
 
-// readEvents reads server-sent events until f returns errDone.
+// readEvents reads server-sent events until f returns remote.ErrDone.
 func readEvents(r io.Reader, f func(chunk) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), maxEvent)
-	for lines.Scan() {
-		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
-		if !ok {
-			data, ok = bytes.CutPrefix(lines.Bytes(), []byte("error:")) // of older servers
-		}
-		if !ok {
-			continue
-		}
+	return remote.Events(r, func(data []byte) error {
 		var c chunk
 		if err := json.Unmarshal(data, &c); err != nil {
 			return fmt.Errorf("llama-server's answer is no JSON: %w", err)
@@ -67,14 +66,6 @@ func readEvents(r io.Reader, f func(chunk) error) error {
 		if c.Error != nil {
 			return fmt.Errorf("llama-server: %s", c.Error.Message)
 		}
-		if err := f(c); errors.Is(err, errDone) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("llama-server's answer broke off: %w", err)
-	}
-	return errors.New("llama-server's answer ended without saying why")
+		return f(c)
+	})
 }

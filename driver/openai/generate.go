@@ -26,7 +26,6 @@ func (e *Engine) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 	}
 	out := make([]dlm.Completion, len(reqs))
 	emitter := remote.NewEmitter(ctx, emit)
-	defer emitter.Close()
 	err := remote.Each(ctx, len(reqs), e.o.Parallel, func(ctx context.Context, i int) error {
 		if reqs[i].PromptLogProbs {
 			if err := e.echo(ctx, in[i], &out[i]); err != nil {
@@ -41,6 +40,9 @@ func (e *Engine) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 		out[i].Latency = time.Since(start)
 		return nil
 	})
+	if cut := emitter.Close(); err == nil {
+		err = cut
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -67,13 +67,15 @@ func (e *Engine) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 		}
 	}
 	emitter := remote.NewEmitter(ctx, emit)
-	defer emitter.Close()
 	out := make([]dlm.Completion, len(reqs))
 	err := remote.Each(ctx, len(reqs), e.o.Parallel, func(ctx context.Context, i int) error {
 		err := e.answer(ctx, reqs[i], in[i], &out[i], func(t dlm.Token) { emitter.Tell(i, t) })
 		out[i].Latency = time.Since(start)
 		return e.failed(ctx, err)
 	})
+	if cut := emitter.Close(); err == nil {
+		err = cut
+	}
 	if err != nil {
 		return nil, err
 	}

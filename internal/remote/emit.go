@@ -19,6 +19,7 @@ type Emitter struct {
 	ring chan struct{} // holds one when something is kept
 	done chan struct{} // closed when the last was handed over
 	end  bool
+	cut  bool // the context ended before
 }
 
 type emission struct {
@@ -50,16 +51,21 @@ func (e *Emitter) Tell(i int, t dlm.Token) {
 }
 
 // Close waits until all was handed over, or what is being handed over is when
-// the context has ended. No token is handed over afterwards.
-func (e *Emitter) Close() {
+// the context has ended, whose error it returns then. No token is handed over
+// afterwards.
+func (e *Emitter) Close() error {
 	if e.emit == nil {
-		return
+		return nil
 	}
 	e.mu.Lock()
 	e.end = true
 	e.mu.Unlock()
 	e.wake()
 	<-e.done
+	if e.cut {
+		return e.ctx.Err()
+	}
+	return nil
 }
 
 func (e *Emitter) wake() {
@@ -78,6 +84,7 @@ func (e *Emitter) run() {
 		e.mu.Unlock()
 		for _, t := range batch {
 			if e.ctx.Err() != nil {
+				e.cut = true
 				break
 			}
 			e.emit(t.i, t.t)

@@ -113,7 +113,9 @@ func TestEmitterKeepsOrder(t *testing.T) {
 		e.Tell(0, dlm.Token{ID: id})
 	}
 	close(gate)
-	e.Close()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
 	for i, id := range got {
 		if int(id) != i {
 			t.Fatalf("token %d came at %d", id, i)
@@ -126,7 +128,9 @@ func TestEmitterKeepsOrder(t *testing.T) {
 	cancel()
 	e = NewEmitter(ctx, func(int, dlm.Token) { t.Error("emitted after the end") })
 	e.Tell(0, dlm.Token{})
-	e.Close()
+	if err := e.Close(); !errors.Is(err, context.Canceled) {
+		t.Errorf("closed after the end: %v", err)
+	}
 }
 
 // FuzzEvents: whatever a server sends, reading it ends without a panic.
