@@ -16,19 +16,26 @@ import (
 
 	"dlm"
 	"dlm/internal/child"
+	"dlm/internal/remote"
 )
 
-var _ dlm.Generator = (*Engine)(nil)
+var (
+	_ dlm.Generator = (*Engine)(nil)
+	_ dlm.Embedder  = (*Engine)(nil)
+)
 
 // Options say what to run.
 type Options struct {
-	Binary    string    // of ollama; Find finds it
-	Host      string    // of a server that runs already (http://127.0.0.1:11434); "" = a child of our own, with models of its own
-	Modelfile string    // what to create the model from
-	Codec     dlm.Codec // of the base, which counts prompts: Ollama cuts those that are too long without a word
-	Context   int       // tokens of prompt and answer; what the Modelfile says
-	Parallel  int       // sequences at once; 0 = 4
-	Threads   int       // 0 = Ollama's choice
+	Binary    string // of ollama; Find finds it
+	Host      string // of a server that runs already (http://127.0.0.1:11434); "" = a child of our own, with models of its own
+	Modelfile string // what to create the model from; "" = Host has Model
+	Model     string // that requests without an adapter ask, without Modelfile; an adapter is the name of another
+	// Codec of the base, which counts prompts: an Ollama that does not know "truncate"
+	// cuts those that are too long without a word. Nil where it is not known.
+	Codec    dlm.Codec
+	Context  int // tokens of prompt and answer; what the Modelfile says; 0 without Codec = the model's
+	Parallel int // sequences at once; 0 = 4
+	Threads  int // 0 = Ollama's choice
 }
 
 // Engine is a model in Ollama.
@@ -71,6 +78,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		if err := e.start(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if o.Modelfile == "" {
+		e.name = o.Model
+		return e, e.ready(ctx)
 	}
 	if err := e.create(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -139,11 +150,28 @@ func (e *Engine) Close() error {
 		e.server.Close()
 		return os.RemoveAll(e.dir)
 	}
+	if e.o.Modelfile == "" {
+		return nil
+	}
 	body, err := e.do(context.Background(), http.MethodDelete, "/api/delete", map[string]string{"model": e.name})
 	if err != nil {
 		return err
 	}
 	return body.Close()
+}
+
+// modelOf returns what Ollama calls an adapter: a model of its own. Ollama itself
+// refuses names that it does not know.
+func (e *Engine) modelOf(adapter string) (string, error) {
+	switch {
+	case adapter == "" && e.name == "":
+		return "", dlm.Faultf(dlm.FaultRequest, "model", "the upstream has no model that requests ask without naming one")
+	case adapter == "":
+		return e.name, nil
+	case e.o.Modelfile != "":
+		return "", dlm.Faultf(dlm.FaultUnknown, "model", "adapter %s: Ollama serves what its Modelfile names", adapter)
+	}
+	return adapter, nil
 }
 
 // do sends a request and returns the body of a good answer; else Ollama's own reason.
@@ -166,18 +194,11 @@ func (e *Engine) do(ctx context.Context, method, path string, in any) (io.ReadCl
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("ollama: %w", err)
+		return nil, remote.Transport(ctx, "ollama", err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came is what can be told
-	var v struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal(raw, &v) != nil || v.Error == "" {
-		v.Error = strings.TrimSpace(strings.ToValidUTF8(string(raw), "?"))
-	}
-	return nil, fmt.Errorf("ollama answered %s: %s", resp.Status, v.Error)
+	return nil, remote.Refused("ollama", resp)
 }

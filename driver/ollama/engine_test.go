@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dlm"
+	"dlm/internal/remote"
 	"dlm/internal/testkit"
 )
 
@@ -40,12 +41,31 @@ func open(t *testing.T, kind, from, host string) (*Engine, error) {
 	return e, err
 }
 
+// beyond is what Ollama is not asked.
+var beyond = []string{"prompt", "presence_penalty", "frequency_penalty", "logit_bias", "min_tokens", "ignore_eos", "stop_token_ids",
+	"top_logprobs", "prompt_logprobs", "guided_regex", "guided_choice"}
+
 func TestConformance(t *testing.T) {
 	e, err := open(t, "good", "x.gguf", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	testkit.Generator(t, e, testkit.GeneratorOptions{Exact: true})
+	o := testkit.GeneratorOptions{Exact: true, Codec: testkit.ByteCodec{}, Refuses: beyond, Silent: true}
+	testkit.Generator(t, e, o)
+	testkit.GeneratorCalls(t, e, o)
+	testkit.GeneratorFields(t, e, o)
+	running, err := Open(context.Background(), Options{Host: e.url, Model: e.name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Adapters = []string{e.name} // a model of the same server
+	testkit.Generator(t, running, o)
+	if err := running.Close(); err != nil {
+		t.Error(err)
+	}
+	if v, err := running.Embed(context.Background(), []string{"a"}); err != nil || len(v) != 1 || v[0].Tokens != 5 || v[0].Vector[1] != 0.8 {
+		t.Errorf("embedded as %+v %v", v, err)
+	}
 	// A second one in the same server leaves it as it was.
 	other, err := open(t, "good", "x.gguf", e.url)
 	if err != nil {
@@ -110,7 +130,7 @@ func FuzzLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_ = readLines(strings.NewReader(string(data)), func(c chunk) error {
 			if c.Done {
-				return errDone
+				return remote.ErrDone
 			}
 			return nil
 		})

@@ -1,13 +1,9 @@
 package ollama
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"io"
-	"math"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"dlm"
 	"dlm/internal/testkit"
 )
 
@@ -84,6 +81,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var v struct{ Model string }
 		_ = json.Unmarshal(raw, &v)
 		delete(s.models, v.Model)
+	case "/api/embed":
+		fmt.Fprint(w, `{"embeddings":[[3,4]],"prompt_eval_count":5}`)
 	case "/api/chat", "/api/generate":
 		s.mu.Unlock()
 		s.answer(w, r, raw)
@@ -91,31 +90,36 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// asked is what the fake reads of a body.
+type asked struct {
+	request
+	Format  json.RawMessage `json:"format"`
+	Options struct {
+		Predict     int      `json:"num_predict"`
+		Temperature float64  `json:"temperature"`
+		Seed        uint64   `json:"seed"`
+		Stop        []string `json:"stop"`
+	} `json:"options"`
+}
+
 func (s *server) answer(w http.ResponseWriter, r *http.Request, raw []byte) {
-	var q struct {
-		request
-		Options struct {
-			Predict     int      `json:"num_predict"`
-			Temperature float64  `json:"temperature"`
-			Seed        uint64   `json:"seed"`
-			Stop        []string `json:"stop"`
-		} `json:"options"`
-	}
+	var q asked
 	if err := json.Unmarshal(raw, &q); err != nil || !s.models[q.Model] {
 		w.WriteHeader(404)
 		fmt.Fprintf(w, `{"error":"model '%s' not found"}`, q.Model)
 		return
 	}
-	prompt := []byte(q.Prompt)
+	prompt, _ := testkit.ByteCodec{}.Prompt(nil, q.Prompt+" ")
 	for _, m := range q.Messages {
-		prompt = fmt.Append(prompt, m.Role, m.Content)
+		more, _ := testkit.ByteCodec{}.Prompt(nil, m.Role+m.Content)
+		prompt = append(prompt, more...)
 	}
 	line := func(v map[string]any) {
 		b, _ := json.Marshal(v)
 		w.Write(append(b, '\n'))
 		w.(http.Flusher).Flush()
 	}
-	text, reason := testkit.ByteCodec{}.Spell(q.Options.Stop), "length"
+	text := testkit.ByteCodec{}.Spell(q.Options.Stop)
 	show := func(s string) {
 		if s == "" {
 			return
@@ -126,44 +130,32 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, raw []byte) {
 		}
 		line(map[string]any{"message": map[string]string{"role": "assistant", "content": s}, "done": false})
 	}
-	draw := rand.New(rand.NewPCG(q.Options.Seed, 3))
-	for n := 0; n < q.Options.Predict && r.Context().Err() == nil; n++ {
-		if s.kind == "die" && n == 2 {
+	var format *dlm.Format
+	if string(q.Format) == `"json"` {
+		format = &dlm.Format{JSON: true}
+	} else if q.Format != nil {
+		format = &dlm.Format{Schema: q.Format}
+	}
+	n, failed := 0, false
+	reason := testkit.Toy{Base: 7, Printable: true}.Complete(prompt, dlm.Sampling{MaxTokens: q.Options.Predict, Temperature: q.Options.Temperature, Seed: q.Options.Seed}, format, func(id int32, _ []float64) bool {
+		if n++; s.kind == "die" && n == 3 {
 			fmt.Fprintln(os.Stderr, "llama runner process has terminated")
 			os.Exit(2)
 		}
-		if s.kind == "error" && n == 2 {
+		if failed = s.kind == "error" && n == 3; failed {
 			line(map[string]any{"error": "unexpected EOF of the runner"})
-			return
+			return false
 		}
-		id := next(prompt, q.Options.Temperature, draw)
+		if id == testkit.ByteEnd {
+			return true
+		}
 		piece, stopped := text.Push(id)
 		show(piece)
-		if prompt = append(prompt, byte(id)); stopped {
-			reason = "stop"
-			break
-		}
+		return !stopped && r.Context().Err() == nil
+	})
+	if failed {
+		return
 	}
-	if reason == "length" {
-		show(text.Flush())
-	}
-	line(map[string]any{"done": true, "done_reason": reason})
-}
-
-// next draws a printable byte.
-func next(prompt []byte, temperature float64, draw *rand.Rand) int32 {
-	h := fnv.New64a()
-	h.Write(bytes.Clone(prompt[max(0, len(prompt)-4):]))
-	r := rand.New(rand.NewPCG(h.Sum64(), 7))
-	best, most := int32(0), math.Inf(-1)
-	for id := int32(32); id < 127; id++ {
-		v := r.NormFloat64() * 2
-		if temperature > 0 {
-			v = v/temperature - math.Log(-math.Log(draw.Float64()))
-		}
-		if v > most {
-			best, most = id, v
-		}
-	}
-	return best
+	show(text.Flush())
+	line(map[string]any{"done": true, "done_reason": reason, "prompt_eval_count": len(prompt)})
 }

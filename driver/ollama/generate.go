@@ -1,17 +1,15 @@
 package ollama
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 
 	"dlm"
+	"dlm/internal/remote"
 )
 
 // request is the body of /api/chat and, for plain text, /api/generate.
@@ -21,6 +19,8 @@ type request struct {
 	Prompt   string         `json:"prompt,omitempty"`
 	Raw      bool           `json:"raw,omitempty"` // no template
 	Stream   bool           `json:"stream"`
+	Truncate bool           `json:"truncate"`         // false: a prompt that is too long is refused, by those that know the field
+	Format   any            `json:"format,omitempty"` // "json" or a schema
 	Options  map[string]any `json:"options"`
 }
 
@@ -35,12 +35,13 @@ type chunk struct {
 	Response string  `json:"response"` // of /api/generate
 	Done     bool    `json:"done"`
 	Reason   string  `json:"done_reason"` // "stop" or "length"
+	Prompt   int     `json:"prompt_eval_count"`
 	Error    string  `json:"error"`
 }
 
-// Generate answers every request, Options.Parallel at once. Messages are rendered by
-// Ollama, with the Modelfile's template. Sampling parameters are the requests', not
-// the Modelfile's; a seed gives other draws than in the native engine.
+// Generate answers every request, Options.Parallel of a call at once. Messages are
+// rendered by Ollama, with the model's template. Sampling parameters are the requests',
+// not the Modelfile's; a seed gives other draws than in the native engine.
 //
 // Ollama tells neither ids nor log-probabilities: a Token is a piece of text as it
 // came, with the id -1 and the log-probability 0.
@@ -50,62 +51,95 @@ func (e *Engine) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 	for i, r := range reqs {
 		var err error
 		if in[i], out[i].PromptTokens, err = e.prepare(r); err != nil {
-			return nil, requestError(len(reqs), i, err)
+			return nil, remote.RequestError(len(reqs), i, err)
 		}
 	}
-	var emitting sync.Mutex
-	err := e.each(ctx, len(reqs), func(ctx context.Context, i int) error {
-		err := e.complete(ctx, in[i], &out[i], func(t dlm.Token) {
-			emitting.Lock()
-			defer emitting.Unlock()
-			if emit != nil && ctx.Err() == nil {
-				emit(i, t)
-			}
-		})
+	emitter := remote.NewEmitter(ctx, emit)
+	err := remote.Each(ctx, len(reqs), e.o.Parallel, func(ctx context.Context, i int) error {
+		err := e.complete(ctx, in[i], &out[i], func(t dlm.Token) { emitter.Tell(i, t) })
 		out[i].Latency = time.Since(start)
-		return err
+		return e.failed(ctx, err)
 	})
+	if cut := emitter.Close(); err == nil {
+		err = cut
+	}
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
+// failed gives an error of a request the reason behind it, a child that died, and
+// a kind.
+func (e *Engine) failed(ctx context.Context, err error) error {
+	if err != nil && e.server != nil {
+		err = e.server.Because(err)
+	}
+	return remote.Transport(ctx, "ollama", err)
+}
+
+// refuse names what Ollama cannot be asked.
+func refuse(r *dlm.GenerateRequest) error {
+	const prompt, none = "Ollama counts the prompt's tokens too, and the completion's alone are meant", "Ollama has no such parameter"
+	s := &r.Sampling
+	for _, f := range []struct {
+		param string
+		asked bool
+		why   string
+	}{
+		{"prompt", len(r.Messages) == 0 && r.Raw == "", "Ollama takes text, no token ids"},
+		{"presence_penalty", s.PresencePenalty != 0, prompt},
+		{"frequency_penalty", s.FrequencyPenalty != 0, prompt},
+		{"logit_bias", len(s.LogitBias) > 0, none},
+		{"min_tokens", s.MinTokens > 0, none},
+		{"ignore_eos", s.IgnoreEOS, none},
+		{"stop_token_ids", len(s.StopIDs) > 0, none},
+		{"top_logprobs", r.TopLogProbs > 0, "Ollama tells no log-probabilities"},
+		{"prompt_logprobs", r.PromptLogProbs, "Ollama tells no log-probabilities"},
+		{"guided_regex", r.Format != nil && r.Format.Regex != "", none},
+		{"guided_choice", r.Format != nil && len(r.Format.Choices) > 0, none},
+	} {
+		if f.asked {
+			return remote.Unsupported("ollama", f.param, "%s", f.why)
+		}
+	}
+	return nil
+}
+
 // prepare checks a request and turns it into Ollama's, and counts its prompt.
 func (e *Engine) prepare(r dlm.GenerateRequest) (request, int, error) {
-	s := r.Sampling
-	if err := s.Validate(); err != nil {
+	if err := r.Validate(); err != nil {
 		return request{}, 0, err
 	}
-	if r.Adapter != "" {
-		return request{}, 0, fmt.Errorf("adapter %s: Ollama serves what its Modelfile names", r.Adapter)
+	if err := refuse(&r); err != nil {
+		return request{}, 0, err
 	}
-	ids, err := e.o.Codec.Prompt(r.Messages, r.Raw)
+	name, err := e.modelOf(r.Adapter)
 	if err != nil {
 		return request{}, 0, err
 	}
-	room := e.o.Context - len(ids)
-	if room < 1 {
-		return request{}, 0, fmt.Errorf("the prompt has %d tokens; the context of %d has no room for a completion; shorten the prompt, or raise num_ctx", len(ids), e.o.Context)
+	s, counted := r.Sampling, 0
+	if e.o.Codec != nil {
+		ids, err := e.o.Codec.Prompt(r.Messages, r.Raw)
+		if err != nil {
+			return request{}, 0, dlm.Faultf(dlm.FaultRequest, "messages", "%w", err)
+		}
+		counted = len(ids)
+		room := e.o.Context - counted
+		if room < 1 {
+			return request{}, 0, dlm.Faultf(dlm.FaultRequest, "messages", "the prompt has %d tokens; the context of %d has no room for a completion; shorten the prompt, or raise num_ctx", counted, e.o.Context)
+		}
+		if s.MaxTokens == 0 || s.MaxTokens > room {
+			s.MaxTokens = room
+		}
 	}
-	if s.MaxTokens == 0 || s.MaxTokens > room {
-		s.MaxTokens = room
-	}
-	if s.TopP == 0 {
-		s.TopP = 1
-	}
-	if s.RepetitionPenalty == 0 {
-		s.RepetitionPenalty = 1
-	}
-	q := request{Model: e.name, Stream: true, Options: map[string]any{
-		"num_ctx": e.o.Context, "num_predict": s.MaxTokens, "temperature": s.Temperature, "top_k": s.TopK, "top_p": s.TopP, "min_p": s.MinP,
-		"repeat_penalty": s.RepetitionPenalty, "repeat_last_n": -1, "seed": int32(s.Seed & (1<<31 - 1)),
-	}}
-	if len(s.Stop) > 0 {
-		q.Options["stop"] = s.Stop
-	}
-	if e.o.Threads > 0 {
-		q.Options["num_thread"] = e.o.Threads
+	q := request{Model: name, Stream: true, Options: e.options(s)}
+	switch {
+	case r.Format == nil:
+	case r.Format.JSON:
+		q.Format = "json"
+	default:
+		q.Format = r.Format.Schema
 	}
 	for _, m := range r.Messages {
 		q.Messages = append(q.Messages, message(m))
@@ -113,7 +147,35 @@ func (e *Engine) prepare(r dlm.GenerateRequest) (request, int, error) {
 	if len(r.Messages) == 0 {
 		q.Prompt, q.Raw = r.Raw, true
 	}
-	return q, len(ids), nil
+	return q, counted, nil
+}
+
+// options writes sampling parameters in Ollama's way: values that mean "off" here
+// become those that mean it there.
+func (e *Engine) options(s dlm.Sampling) map[string]any {
+	if s.TopP == 0 {
+		s.TopP = 1
+	}
+	if s.RepetitionPenalty == 0 {
+		s.RepetitionPenalty = 1
+	}
+	if s.MaxTokens == 0 {
+		s.MaxTokens = -1 // as many as it likes
+	}
+	o := map[string]any{
+		"num_predict": s.MaxTokens, "temperature": s.Temperature, "top_k": s.TopK, "top_p": s.TopP, "min_p": s.MinP,
+		"repeat_penalty": s.RepetitionPenalty, "repeat_last_n": -1, "seed": int32(remote.Seed(s) & (1<<31 - 1)),
+	}
+	if e.o.Context > 0 {
+		o["num_ctx"] = e.o.Context
+	}
+	if len(s.Stop) > 0 {
+		o["stop"] = s.Stop
+	}
+	if e.o.Threads > 0 {
+		o["num_thread"] = e.o.Threads
+	}
+	return o
 }
 
 // complete streams one completion into out.
@@ -137,10 +199,13 @@ func (e *Engine) complete(ctx context.Context, q request, out *dlm.Completion, e
 		if !c.Done {
 			return nil
 		}
+		if out.PromptTokens == 0 {
+			out.PromptTokens = c.Prompt
+		}
 		switch c.Reason {
 		case "stop", "length":
 			out.Finish = c.Reason
-			return errDone
+			return remote.ErrDone
 		}
 		return fmt.Errorf("ollama ended the completion with %q", c.Reason)
 	})
@@ -150,78 +215,16 @@ func (e *Engine) complete(ctx context.Context, q request, out *dlm.Completion, e
 	return err
 }
 
-// errDone ends a stream from within.
-var errDone = errors.New("done")
-
-// maxLine is the longest line of a stream, in bytes.
-const maxLine = 16 << 20
-
-// readLines reads JSON lines until f returns errDone.
+// readLines reads JSON lines until f returns remote.ErrDone.
 func readLines(r io.Reader, f func(chunk) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), maxLine)
-	for lines.Scan() {
+	return remote.Lines(r, func(line []byte) error {
 		var c chunk
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+		if err := json.Unmarshal(line, &c); err != nil {
 			return fmt.Errorf("ollama's answer is no JSON: %w", err)
 		}
 		if c.Error != "" {
 			return fmt.Errorf("ollama: %s", c.Error)
 		}
-		if err := f(c); errors.Is(err, errDone) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("ollama's answer broke off: %w", err)
-	}
-	return errors.New("ollama's answer ended without saying why")
-}
-
-// each calls f for 0..n-1, Options.Parallel at once, until one fails.
-func (e *Engine) each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	run, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var first error
-	var once sync.Once
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(n, e.o.Parallel) {
-		workers.Go(func() {
-			for i := range next {
-				if err := f(run, i); err != nil {
-					if e.server != nil {
-						err = e.server.Because(err)
-					}
-					once.Do(func() { first = requestError(n, i, err) })
-					cancel()
-				}
-			}
-		})
-	}
-	for i := 0; i < n && run.Err() == nil; i++ {
-		select {
-		case next <- i:
-		case <-run.Done():
-		}
-	}
-	close(next)
-	workers.Wait()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return first
-}
-
-// requestError names a request where there are several.
-func requestError(n, i int, err error) error {
-	if n == 1 {
-		return err
-	}
-	return fmt.Errorf("request %d of %d: %w", i+1, n, err)
+		return f(c)
+	})
 }
