@@ -46,7 +46,10 @@ type state struct {
 	end     bool     // the text may end
 	next    []*state // by class of bytes; nil = not made yet, a.dead = nothing
 	mask    []uint64 // nil = not made yet
-	far     *state   // the one whose mask this one shares
+	near    []uint64 // the tokens whose pieces are not longer than near
+	stays   int8     // whether every plain byte leads back here: 1 yes, -1 no, 0 not known
+	speaks  int8     // whether the text may end here or some token may follow; as stays
+	far     *state   // the one whose near this one shares
 }
 
 // dead is where no text can be.
@@ -85,7 +88,7 @@ func (a *Automaton) Bytes() int {
 // lead to is made again.
 func (a *Automaton) clear() {
 	for _, s := range a.states {
-		s.next, s.mask, s.far = nil, nil, nil
+		s.next, s.mask, s.near, s.far = nil, nil, nil, nil
 	}
 	a.states = map[string]*state{}
 	a.frames = map[frameKey]*frame{}
@@ -231,21 +234,18 @@ func (a *Automaton) room() {
 	}
 }
 
-// farOf returns the state that s shares its mask with: the one whose counters
-// are as far from their bounds as the longest token can see.
+// loops says whether a loop counts under s.
+func (s *state) loops() bool {
+	return slices.ContainsFunc(s.configs, func(c config) bool { return c.stack != nil && c.stack.loops })
+}
+
+// farOf returns the state that s shares what short tokens may come with: the one
+// whose counters are as far from their bounds as those can see.
 func (a *Automaton) farOf(s *state) *state {
-	if s.far != nil {
-		return s.far
-	}
-	s.far = s
-	loops := false
-	for _, c := range s.configs {
-		loops = loops || c.stack != nil && c.stack.loops
-	}
-	if loops {
+	if s.far == nil {
 		a.set = a.set[:0]
 		for _, c := range s.configs {
-			a.set = append(a.set, config{c.pc, a.far(c.stack, a.v.longest)})
+			a.set = append(a.set, config{c.pc, a.far(c.stack, near)})
 		}
 		a.set = dedupe(a.set)
 		s.far = a.intern(s.end)

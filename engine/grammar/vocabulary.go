@@ -16,15 +16,25 @@ type Vocabulary struct {
 	encode  func(text string) []int32
 	words   int   // of a mask
 	longest int32 // piece, in bytes
-	whole   bool  // every byte has a token of its own, so that whatever is begun can be ended
+	whole   bool  // every byte of UTF-8 has a token of its own, so that whatever is begun can be ended
 
 	// The tree's nodes, each before those below it.
 	label []byte
 	depth []uint16 // of the node; those at the root are 0
 	past  []int32  // the first node that is not below this one
-	token []int32  // that ends here; -1 = none
-	twins []int32  // by id: the next token with the same piece; -1 = none
+	plain []bool   // all labels below it are plainBytes
+	long  []bool   // it leads to a piece that is longer than near
+	at    []int32  // tokens[at[n]:at[n+1]] end at node n, tokens[at[n]:at[past[n]]] there or below
+	// tokens in the order of their pieces.
+	tokens []int32
 }
+
+// near is how far, in bytes, the mask looks that counters share: longer pieces
+// are looked at one by one.
+const near = 12
+
+// plainByte says which bytes mean the same to most states that take them.
+func plainByte(b byte) bool { return b >= ' ' && b < 0x7F && b != '"' && b != '\\' }
 
 // maxPiece is the longest piece, in bytes, that is ever allowed.
 const maxPiece = 1024
@@ -53,17 +63,17 @@ func NewVocabulary(pieces [][]byte, stop []int32, encode func(text string) []int
 		v.longest = max(v.longest, int32(len(p)))
 		order = append(order, int32(id))
 	}
-	v.whole = !slices.Contains(single[:], false)
+	v.whole = true
+	for b, has := range single {
+		inText := b < 0xC0 || b > 0xC1 && b < 0xF5 // the others stand in no UTF-8
+		v.whole = v.whole && (has || !inText)
+	}
 	slices.SortFunc(order, func(a, b int32) int {
 		if c := bytes.Compare(v.pieces[a], v.pieces[b]); c != 0 {
 			return c
 		}
 		return int(a - b)
 	})
-	v.twins = make([]int32, len(pieces))
-	for i := range v.twins {
-		v.twins[i] = -1
-	}
 	v.plant(order)
 	return v
 }
@@ -72,13 +82,9 @@ func NewVocabulary(pieces [][]byte, stop []int32, encode func(text string) []int
 func (v *Vocabulary) plant(order []int32) {
 	var open []int32 // nodes on the way to the last piece
 	var last []byte
+	v.tokens = order
 	for i, id := range order {
 		p := v.pieces[id]
-		if i > 0 && bytes.Equal(p, last) {
-			v.twins[id] = v.token[open[len(open)-1]]
-			v.token[open[len(open)-1]] = id
-			continue
-		}
 		same := 0
 		for same < len(last) && same < len(p) && last[same] == p[same] {
 			same++
@@ -92,86 +98,20 @@ func (v *Vocabulary) plant(order []int32) {
 			v.label = append(v.label, p[d])
 			v.depth = append(v.depth, uint16(d))
 			v.past = append(v.past, 0)
-			v.token = append(v.token, -1)
+			v.at = append(v.at, int32(i))
 		}
-		v.token[open[len(open)-1]] = id
 		last = p
 	}
 	for _, n := range open {
 		v.past[n] = int32(len(v.label))
 	}
-}
-
-// maskOf returns the tokens that may come in state s. The caller may not change it.
-func (a *Automaton) maskOf(s *state) ([]uint64, error) {
-	s = a.farOf(s)
-	if s.mask != nil {
-		return s.mask, nil
-	}
-	v := a.v
-	mask := make([]uint64, v.words)
-	if s.end {
-		for _, id := range v.stop {
-			mask[id>>6] |= 1 << (id & 63)
+	v.at = append(v.at, int32(len(order)))
+	v.plain, v.long = make([]bool, len(v.label)), make([]bool, len(v.label))
+	for n := len(v.label) - 1; n >= 0; n-- {
+		v.plain[n], v.long[n] = true, v.depth[n] >= near
+		for k := int32(n) + 1; k < v.past[n]; k = v.past[k] {
+			v.plain[n] = v.plain[n] && v.plain[k] && plainByte(v.label[k])
+			v.long[n] = v.long[n] || v.long[k]
 		}
 	}
-	if n := int(v.longest) + 1; len(a.path) < n {
-		a.path = make([]*state, n)
-	}
-	path, label, class := a.path, v.label, &a.p.class
-	path[0] = s
-	for n := 0; n < len(label); {
-		at := path[v.depth[n]]
-		c := class[label[n]]
-		var to *state
-		if at.next != nil {
-			to = at.next[c]
-		}
-		if to == nil {
-			var err error
-			if to, err = a.step(at, c); err != nil {
-				return nil, err
-			}
-		}
-		if to == dead {
-			n = int(v.past[n])
-			continue
-		}
-		path[v.depth[n]+1] = to
-		if id := v.token[n]; id >= 0 && (v.whole || a.speakable(to)) {
-			for ; id >= 0; id = v.twins[id] {
-				mask[id>>6] |= 1 << (id & 63)
-			}
-		}
-		n++
-	}
-	s.mask = mask
-	a.bytes += 8 * len(mask)
-	return mask, nil
-}
-
-// speakable says whether the text may end in s or some token may follow: where
-// the vocabulary lacks bytes, the beginning of a character may have no end.
-func (a *Automaton) speakable(s *state) bool {
-	if s.end {
-		return true
-	}
-	v := a.v
-	path := make([]*state, v.longest+1)
-	path[0] = s
-	for n := 0; n < len(v.label); {
-		to, err := a.step(path[v.depth[n]], a.p.class[v.label[n]])
-		switch {
-		case err != nil:
-			return false
-		case to == dead:
-			n = int(v.past[n])
-		case v.token[n] >= 0:
-			return true
-		default:
-			path[v.depth[n]+1] = to
-			n++
-		}
-	}
-	return false
 }
