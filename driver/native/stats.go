@@ -20,5 +20,10 @@ func (n *Native) Stats() dlm.EngineStats {
 
 // engineStats reads the engine's counters. Callers hold n.mu.
 func (n *Native) engineStats() dlm.EngineStats {
-	return dlm.EngineStats{}
+	s := n.engine.Stats()
+	return dlm.EngineStats{
+		Running: s.Running, Waiting: s.Waiting, CacheBlocks: s.CacheBlocks, CacheUsed: s.CacheUsed, CacheKept: s.CacheKept,
+		Steps: s.Steps, Prompt: s.Prompt, Cached: s.Cached, Computed: s.Computed, Generated: s.Generated,
+		Drafted: s.Drafted, Accepted: s.Accepted, Preempted: s.Preempted,
+	}
 }
