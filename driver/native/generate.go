@@ -69,6 +69,7 @@ func (n *Native) together(ctx context.Context, count int, add func(e *infer.Engi
 	each func(callEvent), finish func(i int, s *infer.Sequence, started time.Time) error,
 ) error {
 	c := newCall(count)
+	c.own = ctx.Value(ownWork{}) != nil
 	e, seqs, err := n.enter(c, count, add)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func (n *Native) enter(c *call, count int, add func(e *infer.Engine, c *call, i 
 	if n.closed {
 		return nil, nil, errClosed
 	}
-	if n.o.MaxQueue > 0 && len(n.live)+count > n.o.MaxQueue+n.o.MaxSequences {
+	if n.o.MaxQueue > 0 && !c.own && len(n.live)+count > n.o.MaxQueue+n.o.MaxSequences {
 		return nil, nil, &dlm.Fault{Kind: dlm.FaultBusy, Retry: time.Second, Err: fmt.Errorf("%d requests are being answered or wait; try again later", len(n.live))}
 	}
 	e, err := n.infer()
@@ -239,9 +240,14 @@ func (n *Native) score(ctx context.Context, in []infer.ScoreRequest) ([][]float3
 	return out, err
 }
 
-// scoreIDs gives the log-probability of every id but the first.
+// ownWork marks the context of what the engine asks itself. No queue is too long
+// for it: an adapter that comes in while all places are taken must not be refused
+// for that.
+type ownWork struct{}
+
+// scoreIDs gives the log-probability of every id but the first; it is ownWork.
 func (n *Native) scoreIDs(ids []int32, a model.Adapter) ([]float32, error) {
-	out, err := n.score(context.Background(), []infer.ScoreRequest{{IDs: ids, From: 1, Adapter: a}})
+	out, err := n.score(context.WithValue(context.Background(), ownWork{}, true), []infer.ScoreRequest{{IDs: ids, From: 1, Adapter: a}})
 	if err != nil {
 		return nil, err
 	}

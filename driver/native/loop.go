@@ -17,6 +17,7 @@ var errClosed = errors.New("the base was closed while it answered")
 // goroutine takes it, so that a slow one holds up nobody.
 type call struct {
 	wake chan struct{} // of room 1: something happened
+	own  bool          // see ownWork
 
 	mu      sync.Mutex
 	events  []callEvent

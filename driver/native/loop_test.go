@@ -142,6 +142,26 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
+// TestAdapterComesInWhileTheQueueIsFull: its probe is the engine's own work.
+func TestAdapterComesInWhileTheQueueIsFull(t *testing.T) {
+	n := open(t, "llama-tied", Options{MaxSequences: 1, MaxQueue: 1})
+	dir := bound(t, n, 4, false)
+	r := asking(0, "")
+	r.Sampling.MaxTokens, r.Sampling.IgnoreEOS = 400, true
+	asked := false
+	_, err := n.Generate(t.Context(), []dlm.GenerateRequest{r, r}, func(int, dlm.Token) {
+		if !asked {
+			asked = true
+			if err := n.LoadAdapter(t.Context(), dir, true); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPinsAndRoom: pinned adapters stay, of the others the least recently used goes first.
 func TestPinsAndRoom(t *testing.T) {
 	n := open(t, "llama-tied", Options{})
