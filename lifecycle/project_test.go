@@ -168,6 +168,14 @@ func TestParseErrors(t *testing.T) {
 		{"no data", "base: b\n", 0, 0, "data.train", []string{"is missing"}},
 		{"held out too much", "base: b\ndata:\n  train: data/train.jsonl\n  held_out: 90%\n", 4, 13, "data.held_out", []string{"at most half"}},
 		{"no store", minimal + "store: nowhere\n", 5, 8, "store", []string{"nowhere is no folder"}},
+		{"serve without a port", minimal + "serve:\n  addr: localhost\n", 6, 9, "serve.addr", []string{"127.0.0.1:8080"}},
+		{"serve with an odd size", minimal + "serve:\n  cache: much\n", 6, 10, "serve.cache", []string{"512MiB"}},
+		{"serve with a time below 0", minimal + "serve:\n  max_itl: -1s\n", 6, 12, "serve.max_itl", []string{"50ms"}},
+		{"serve with an unknown field", minimal + "serve:\n  adrr: 127.0.0.1:80\n", 6, 3, "serve.adrr", []string{"did you mean addr?"}},
+		{"serve with an unknown kind", minimal + "serve:\n  upstreams: [{name: a, kind: vlm, url: \"http://x\"}]\n", 6, 31, "serve.upstreams[0].kind", []string{"did you mean vllm?"}},
+		{"serve with a key in the file", minimal + "serve:\n  upstreams: [{name: a, kind: vllm, url: \"http://x\", api_key_env: \"sk-1\"}]\n", 6, 67, "serve.upstreams[0].api_key_env", []string{"does not belong in this file"}},
+		{"serve with an upstream's alias", minimal + "serve:\n  upstreams: [{name: a, kind: vllm, url: \"http://x\", models: [a@b]}]\n", 6, 63, "serve.upstreams[0].models[0]", []string{"no @"}},
+		{"serve nothing", minimal + "serve:\n  native: off\n", 6, 11, "serve.native", []string{"there are no upstreams"}},
 		{"bad alias", minimal + "promote:\n  alias: Prod!\n", 6, 10, "promote.alias", []string{"lower-case"}},
 		{"one column", "base: b\ndata:\n  train: data/train.jsonl\n  prompt: q\n", 2, 1, "data.completion", []string{"both, or neither"}},
 		{"anchor", "base: &b x\ndata:\n  train: data/train.jsonl\n", 1, 7, "base", []string{"anchors"}},
@@ -312,5 +320,46 @@ func TestStore(t *testing.T) {
 	}
 	if q, err := parseAt(t, dir, minimal); err != nil || q.State() != p.State() {
 		t.Errorf("the project in that folder has its store at %s, %v", q.State(), err)
+	}
+}
+
+// A project may be a gateway alone: no base, no data.
+func TestServe(t *testing.T) {
+	dir := projectDir(t)
+	p, err := parseAt(t, dir, `serve:
+  addr: 0.0.0.0:80
+  max_itl: 50ms
+  cache: 1.5GiB
+  native: off
+  limits: {body: 512KiB, time: 2m, choices: 8, max_tokens: 256}
+  upstreams:
+    - {name: gpu, kind: vllm, url: "http://gpu:8000", models: [big=meta/big, small], in_flight: 32}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := p.Serve
+	if s.Cache != 3<<29 || s.Limits.Body != 512<<10 || s.MaxITL.String() != "50ms" || len(s.Upstreams) != 1 || s.Upstreams[0].InFlight != 32 {
+		t.Errorf("%+v", s)
+	}
+	if _, err := parseAt(t, dir, "serve: {addr: 127.0.0.1:80}\n"); err == nil {
+		t.Error("no base and no upstreams: accepted")
+	}
+}
+
+func TestParseBytes(t *testing.T) {
+	for in, want := range map[string]Bytes{"0": 0, "4096": 4096, "1KiB": 1024, "1.5GiB": 3 << 29, "2 GB": 2_000_000_000, "10B": 10, "1TiB": 1 << 40} {
+		got, err := ParseBytes(in)
+		if err != nil || got != want {
+			t.Errorf("%q is %d, %v; expected %d", in, got, err, want)
+		}
+		if again, err := ParseBytes(got.String()); err != nil || again != got {
+			t.Errorf("%q is written %s, which reads %d, %v", in, got, again, err)
+		}
+	}
+	for _, in := range []string{"", "-1", "1XB", "NaN", "1e300GiB", "GiB"} {
+		if got, err := ParseBytes(in); err == nil {
+			t.Errorf("%q was read as %d", in, got)
+		}
 	}
 }

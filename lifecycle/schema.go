@@ -31,6 +31,7 @@ type Project struct {
 	Gate     GateSpec   `yaml:"gate" json:"gate"`
 	Promote  Promotion  `yaml:"promote" json:"promote"`
 	Card     CardSpec   `yaml:"card" json:"card"`
+	Serve    ServeSpec  `yaml:"serve" json:"serve"`
 }
 
 // DataSpec says what is trained on.

@@ -18,12 +18,13 @@ import (
 // validate checks values and files. Everything wrong is reported at once.
 func (p *Project) validate(d *decoder) error {
 	v := &validator{d: d}
-	v.check(strings.TrimSpace(p.Base) != "", "base", "is missing", "a base model: smollm2-135m-instruct, hf:owner/name, or a path", "dlm pull smollm2-135m-instruct fetches the smallest")
+	v.check(strings.TrimSpace(p.Base) != "" || p.Serve.Native == "off" && p.servesOnly(d), "base", "is missing", "a base model: smollm2-135m-instruct, hf:owner/name, or a path", "dlm pull smollm2-135m-instruct fetches the smallest")
 	p.validateData(v)
 	p.TRL.validate(v)
 	p.validateTrain(v)
 	p.validateEval(v)
 	p.validateVLLM(v)
+	p.Serve.validate(v)
 	v.check(p.Gate.Level > 0.5 && p.Gate.Level < 1, "gate.level", fmt.Sprintf("is %v", p.Gate.Level), "a level between 0.5 and 1, such as 0.95", "")
 	v.check(strings.TrimSpace(p.Gate.Baseline) != "", "gate.baseline", "is empty", "best-arm, the name of an arm, or an adapter", "")
 	v.oneOf("gate.on_inconclusive", p.Gate.OnInconclusive, "block", "warn", "pass")

@@ -23,6 +23,8 @@ type cli struct {
 	Adapters adaptersCmd `cmd:"" help:"Adapters and their aliases: list, promote, rollback, canary, alias, diff, import, card."`
 	Export   exportCmd   `cmd:"" help:"Write base and adapter for other engines, with a proof by the golden set: hf, gguf, gguf-lora, ollama."`
 	Chat     chatCmd     `cmd:"" help:"Talk to a base or an adapter in the terminal."`
+	Serve    serveCmd    `cmd:"" help:"Answer OpenAI's API: the base, every adapter and alias, other engines; many adapters in one batch."`
+	Keys     keysCmd     `cmd:"" help:"API keys of dlm serve: add, list, revoke, rotate."`
 	Runs     runsCmd     `cmd:"" help:"Runs: list, show, compare, stop, resume."`
 	Lineage  lineageCmd  `cmd:"" help:"What an artifact was made from."`
 
