@@ -62,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"exits": cmdExits, "rows": cmdRows, "project": cmdProject, "json": cmdJSON,
 			"jsonenv": cmdJSONEnv, "documented": cmdDocumented, "cut": cmdCut, "wheel": cmdWheel, "fakehub": cmdFakeHub, "fakevllm": cmdFakeVLLM,
 			"fakeserver": cmdFakeServer, "nofile": cmdNoFile,
+			"freeport": cmdFreePort, "served": cmdServed, "eventually": cmdEventually, "ask": cmdAsk,
 		},
 	})
 }

@@ -34,6 +34,9 @@ type Options struct {
 	Parallel   int           // requests of one call that are under way at once; 0 = 64
 	Connect    time.Duration // to reach the server; 0 = 10 s
 	Name       string        // in errors; "" = the URL
+
+	// Wrap puts something around every exchange, such as the headers of a trace; nil = nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Engine is a server. Its methods may be called from several goroutines.
@@ -60,7 +63,11 @@ func New(o Options) (*Engine, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
 	t.MaxIdleConnsPerHost = o.Parallel
 	t.DialContext = (&net.Dialer{Timeout: cmp.Or(o.Connect, 10*time.Second)}).DialContext
-	return &Engine{o: o, http: &http.Client{Transport: t}}, nil
+	var rt http.RoundTripper = t
+	if o.Wrap != nil {
+		rt = o.Wrap(t)
+	}
+	return &Engine{o: o, http: &http.Client{Transport: rt}}, nil
 }
 
 // Close lets go of idle connections.

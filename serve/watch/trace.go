@@ -89,6 +89,13 @@ func (p passOn) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.next.RoundTrip(r)
 }
 
+// CloseIdleConnections lets go of what is idle below.
+func (p passOn) CloseIdleConnections() {
+	if c, ok := p.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 // operations are OpenTelemetry's names of endpoints.
 var operations = map[string]string{"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}
 
