@@ -250,11 +250,10 @@ func (e *Engine) Drop(s *Sequence) {
 	if i := slices.Index(e.running, s); i >= 0 {
 		e.leave(s)
 		e.running = slices.Delete(e.running, i, i+1)
-		return
-	}
-	if s.tenant != nil {
+	} else if s.tenant != nil {
 		e.tenants.leave(s)
 	}
+	s.letGo()
 }
 
 // leave gives back what a running sequence holds.

@@ -102,7 +102,7 @@ func BenchmarkAdapters(b *testing.B) {
 					}
 				}
 				for _, e := range engines {
-					finish(b, e)
+					untilIdle(b, e)
 				}
 				shares = append(shares, 100*float64(took[0])/float64(took[1]))
 				without = append(without, float64(took[0].Microseconds())/decodeTokens)
@@ -144,7 +144,7 @@ func decodeRoundWatched(b *testing.B, e *Engine, m *model.Model, batch int, adap
 	}
 	took := time.Since(start)
 	m.Exec().Watch(nil)
-	finish(b, e)
+	untilIdle(b, e)
 	return took
 }
 
@@ -166,11 +166,11 @@ func begin(b *testing.B, e *Engine, m *model.Model, batch int, adapters []model.
 	}
 }
 
-// finish takes the sequences to their ends.
-func finish(b *testing.B, e *Engine) {
-	b.Helper()
+// untilIdle takes all sequences to their ends.
+func untilIdle(tb testing.TB, e *Engine) {
+	tb.Helper()
 	for !e.Idle() {
-		step(b, e)
+		step(tb, e)
 	}
 }
 

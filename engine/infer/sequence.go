@@ -83,6 +83,12 @@ func (s *Sequence) firstWanted() int {
 	return s.need - 1
 }
 
+// letGo forgets what an ended sequence has no use for: lists of the engine that are
+// not as long as they were may still point at it.
+func (s *Sequence) letGo() {
+	s.adapter, s.history, s.chain, s.emit = nil, nil, nil, nil
+}
+
 // push takes a generated token and ends the sequence when it is the last.
 func (s *Sequence) push(id int32, logp float32, piece []byte, top []Alternative) {
 	s.ids = append(s.ids, id)

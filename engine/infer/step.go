@@ -33,9 +33,11 @@ func (e *Engine) Step() error {
 	e.running = slices.DeleteFunc(e.running, func(s *Sequence) bool {
 		if s.ended {
 			e.leave(s)
+			s.letGo()
 		}
 		return s.ended
 	})
+	clear(e.segs[:cap(e.segs)]) // their adapters may be gone before the next step
 	return nil
 }
 

@@ -9,8 +9,12 @@
 //	keys    [D/2][64][2] bf16, pairs along d;           f32: [D][64]
 //	values  [64/2][D][2] bf16, pairs along positions;   f32: [64][D]
 //
-// Blocks are reference counted, and [Sequence.Fork] shares the full ones: the
-// place where prefix reuse (keyed by adapter, since keys and values depend on
-// it) goes. The package knows shapes and counts. It must not know tokens,
+// Blocks are reference counted. A full block may be published under a [Key]
+// ([Sequence.Publish]); others that need the same positions adopt it
+// ([Sequence.Adopt]) instead of computing them. When its last sequence lets go it
+// is kept, counts as free, and gives way to new blocks, least recently used first.
+// [Sequence.Fork] shares the full blocks of a sequence without keys.
+//
+// The package knows shapes, counts and opaque keys. It must not know tokens,
 // adapters, models or text.
 package kv
