@@ -151,6 +151,9 @@ func (n *Native) adapter(ctx context.Context, dir string, holds bool) (*held, er
 
 // request turns a request of the port into the engine's, without its adapter.
 func (n *Native) request(r dlm.GenerateRequest) (infer.Request, error) {
+	if err := r.Validate(); err != nil {
+		return infer.Request{}, err
+	}
 	ids := r.IDs
 	if len(r.Messages) > 0 || len(ids) == 0 {
 		var err error

@@ -69,8 +69,9 @@ func skipSlow(t *testing.T, n *Native, base string) {
 }
 
 func conforms(t *testing.T, n *Native) {
-	o := testkit.GeneratorOptions{Exact: true, Adapters: []string{bound(t, n, 4, false), bound(t, n, 3, false)}}
+	o := testkit.GeneratorOptions{Exact: true, Codec: n, Adapters: []string{bound(t, n, 4, false), bound(t, n, 3, false)}}
 	t.Run("generator", func(t *testing.T) { testkit.Generator(t, n, o) })
+	t.Run("fields", func(t *testing.T) { testkit.GeneratorFields(t, n, o) })
 	t.Run("calls", func(t *testing.T) { testkit.GeneratorCalls(t, n, o) })
 	t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, n, o) })
 	t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, n, n, o) })
