@@ -157,12 +157,18 @@ func TestOtherOrigins(t *testing.T) {
 	if _, h, _ := p.ask(t, "/v1/models", "", page...); h.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("every page may ask by default")
 	}
+	if status, _, body := p.ask(t, "/v1/load_lora_adapter", `{"lora_name":"a","lora_path":"b"}`, append(page, "Authorization", "Bearer admin")...); status != 403 || len(p.names.loaded) != 0 {
+		t.Error("a page of another origin loads an adapter:", status, body)
+	}
 	p = newPlace(t, func(_ *place, o *Options) { o.Origins = []string{"https://page.example"} })
 	if _, h, _ := p.ask(t, "/v1/models", "", page...); h.Get("Access-Control-Allow-Origin") != page[1] {
 		t.Error(h)
 	}
 	if _, h, _ := p.ask(t, "/v1/models", "", "Origin", "https://other.example"); h.Get("Access-Control-Allow-Origin") != "" {
 		t.Error(h)
+	}
+	if status, _, body := p.ask(t, "/v1/chat/completions", helloChat, page...); status != 200 {
+		t.Error(status, body)
 	}
 	r, _ := http.NewRequest("OPTIONS", p.http.URL+"/v1/chat/completions", nil)
 	r.Header.Set("Origin", page[1])

@@ -39,9 +39,6 @@ func (x *exchange) perform(j job) error {
 	if err != nil {
 		return err
 	}
-	if err := x.ctx.Err(); err != nil {
-		return err
-	}
 	body, err := j.answer(x.head(j.shared.Model), all)
 	if err != nil {
 		return err

@@ -3,20 +3,31 @@ package serve
 import (
 	"net/http"
 	"slices"
+
+	"dlm"
 )
 
-// crossOrigin lets web pages of Options.Origins ask. Without any, a browser keeps
-// pages of other origins away, which is what protects a server on loopback
-// without keys from every page its user visits.
+// crossOrigin lets web pages of Options.Origins ask, and no others. A browser by
+// itself keeps another page from reading answers, but not from asking: a server on
+// loopback without keys would load adapters for every page that its user visits.
+// So what changes or computes is refused to pages that are not named.
 func (s *Server) crossOrigin(next http.Handler) http.Handler {
-	if len(s.o.Origins) == 0 {
-		return next
-	}
+	foreign := s.exchanged("unknown", func(x *exchange) error {
+		return dlm.Faultf(dlm.FaultForbidden, "", "web pages of %s may not ask here; the server's allowed origins do not name it", x.r.Header.Get("Origin"))
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
+		if origin == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
 		h := w.Header()
 		h.Add("Vary", "Origin")
-		if origin == "" || !slices.Contains(s.o.Origins, origin) && !slices.Contains(s.o.Origins, "*") {
+		if !slices.Contains(s.o.Origins, origin) && !slices.Contains(s.o.Origins, "*") {
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				foreign.ServeHTTP(w, r)
+				return
+			}
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -3,6 +3,8 @@ package openai
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,6 +47,21 @@ func TestEveryFieldThatIsLetInIsRead(t *testing.T) {
 		for name := range c.f.neutral {
 			if slices.Contains(c.f.use, name) || slices.Contains(c.f.ignore, name) {
 				t.Errorf("%T: %s is refused and let in", c.v, name)
+			}
+		}
+	}
+}
+
+// docs/API.md tells of each field, and of the values of refused ones that are taken.
+func TestFieldsAreDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []fields{chatFields, completionFields} {
+		for _, name := range slices.Concat(f.use, f.ignore, slices.Collect(maps.Keys(f.neutral))) {
+			if !strings.Contains(string(b), "`"+name+"`") {
+				t.Errorf("docs/API.md does not tell of %s", name)
 			}
 		}
 	}
