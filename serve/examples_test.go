@@ -76,7 +76,7 @@ func TestExamplesOfTheDocs(t *testing.T) {
 				url = w[i]
 			}
 		}
-		path := strings.TrimPrefix(url, "http://localhost:8000")
+		path := strings.TrimPrefix(url, "http://localhost:8080")
 		status, _, answer := p.ask(t, path, body, header...)
 		if status != 200 || method == http.MethodPost && body == "" {
 			t.Errorf("%s\n%d %s", b[1], status, answer)

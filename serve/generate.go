@@ -80,6 +80,7 @@ func (x *exchange) budget(j *job) error {
 		x.spent = 0
 		return err
 	}
+	x.out.Prompt = x.spent
 	return nil
 }
 
@@ -104,7 +105,7 @@ func (x *exchange) measure(r dlm.GenerateRequest, explicit bool) (tokens, room i
 	case c != nil:
 		ids, err := c.Prompt(r.Messages, r.Raw)
 		if err != nil {
-			return 0, 0, promptFault(err)
+			return 0, 0, promptFault(promptParam(r), err)
 		}
 		tokens = len(ids)
 	default:
@@ -117,33 +118,42 @@ func (x *exchange) measure(r dlm.GenerateRequest, explicit bool) (tokens, room i
 	if c == nil || c.Context() <= 0 {
 		return tokens, -1, nil
 	}
-	return fit(tokens, c.Context(), r.Sampling.MaxTokens, explicit, r.PromptOnly)
+	return fit(tokens, c.Context(), r, explicit)
 }
 
 // fit says how much room the context has after a prompt, or that it has not enough.
-func fit(prompt, context, want int, explicit, only bool) (int, int, error) {
-	room := context - prompt
-	if only && room >= 0 {
+func fit(prompt, context int, r dlm.GenerateRequest, explicit bool) (int, int, error) {
+	room, want, param := context-prompt, r.Sampling.MaxTokens, "max_tokens"
+	if r.PromptOnly && room >= 0 {
 		return prompt, 0, nil
 	}
 	why := ""
 	switch {
 	case room < 1:
+		param = promptParam(r)
 		why = fmt.Sprintf("the context has %d tokens; the prompt has %d, which leaves none for a completion; shorten the prompt", context, prompt)
 	case explicit && want > room:
 		why = fmt.Sprintf("the context has %d tokens; the prompt has %d and max_tokens asks for %d; shorten one of them", context, prompt, want)
 	default:
 		return prompt, room, nil
 	}
-	return 0, 0, &dlm.Fault{Kind: dlm.FaultRequest, Param: "max_tokens", Err: &openai.ContextError{Text: why}}
+	return 0, 0, &dlm.Fault{Kind: dlm.FaultRequest, Param: param, Err: &openai.ContextError{Text: why}}
+}
+
+// promptParam is the field that the prompt came in.
+func promptParam(r dlm.GenerateRequest) string {
+	if r.Messages != nil {
+		return "messages"
+	}
+	return "prompt"
 }
 
 // promptFault is an error of a template or tokenizer: what it was given is the client's.
-func promptFault(err error) error {
+func promptFault(param string, err error) error {
 	if dlm.FaultOf(err) != "" {
 		return err
 	}
-	return &dlm.Fault{Kind: dlm.FaultRequest, Param: "messages", Err: err}
+	return &dlm.Fault{Kind: dlm.FaultRequest, Param: param, Err: err}
 }
 
 // seed draws one where the client gave none, and tells it, so that any answer can be had again.

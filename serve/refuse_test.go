@@ -33,7 +33,7 @@ func TestRefusals(t *testing.T) {
 		{"more choices than the key may have", "/v1/chat/completions", chatOf(`,"n":9`), "user", 400, "n", nil},
 		{"more tokens than the key may have", "/v1/chat/completions", chatOf(`,"max_tokens":101`), "user", 400, "max_tokens", nil},
 		{"more tokens than the quota", "/v1/completions", `{"model":"bank","prompt":"` + strings.Repeat("x", 200) + `"}`, "user", 429, nil, "rate_limit_exceeded"},
-		{"a prompt longer than the context", "/v1/completions", `{"model":"bank","prompt":"` + strings.Repeat("x", 600) + `"}`, "user", 400, "max_tokens", "context_length_exceeded"},
+		{"a prompt longer than the context", "/v1/completions", `{"model":"bank","prompt":"` + strings.Repeat("x", 600) + `"}`, "user", 400, "prompt", "context_length_exceeded"},
 		{"prompt and completion longer than the context", "/v1/completions", `{"model":"bank","max_tokens":100,"prompt":"` + strings.Repeat("x", 450) + `"}`, "user", 400, "max_tokens", "context_length_exceeded"},
 		{"a body too large", "/v1/completions", `{"model":"bank","prompt":"` + strings.Repeat("x", 3000) + `"}`, "user", 413, nil, "request_too_large"},
 		{"an unknown field", "/v1/chat/completions", chatOf(`,"temprature":0`), "user", 400, "temprature", nil},

@@ -34,7 +34,7 @@ func tokenize(x *exchange) error {
 	case msgs == nil && r.Prompt == "":
 	default:
 		if ids, err = c.Prompt(msgs, r.Prompt); err != nil {
-			return promptFault(err)
+			return promptFault("messages", err)
 		}
 	}
 	x.out.Prompt = len(ids)

@@ -146,7 +146,7 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 	}
 	role, ok := roles[raw.Role]
 	if !ok {
-		return unsupported("messages", "role %s is not supported; expected system, developer, user or assistant", quote(raw.Role))
+		return unsupported("", "role %s is not supported; expected system, developer, user or assistant", quote(raw.Role))
 	}
 	m.Role = role
 	switch first(raw.Content) {
@@ -155,24 +155,45 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 	case '[':
 		return m.parts(raw.Content)
 	}
-	return refused("messages", "content of a message is missing; expected text or a list of text parts")
+	return refused("", "content of a message is missing; expected text or a list of text parts")
+}
+
+// part is a piece of a message's content.
+type part struct {
+	Type string  `json:"type"`
+	Text *string `json:"text"`
+}
+
+// partFields are those of a part. Hints at what may be cached change no answer.
+var partFields = fields{use: []string{"type", "text"}, ignore: []string{"cache_control"}}
+
+// UnmarshalJSON refuses what is no text.
+func (p *part) UnmarshalJSON(b []byte) error {
+	var kind struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(b, &kind); err == nil && kind.Type != "text" {
+		return unsupported("", "a content part of type %s is not supported; expected text", quote(kind.Type))
+	}
+	type plain part
+	if err := partFields.decode(b, (*plain)(p)); err != nil {
+		return err
+	}
+	if p.Text == nil {
+		return refused("", "a content part has no text")
+	}
+	return nil
 }
 
 func (m *Message) parts(raw json.RawMessage) error {
-	var parts []struct {
-		Type string  `json:"type"`
-		Text *string `json:"text"`
-	}
+	var parts []part
 	if err := json.Unmarshal(raw, &parts); err != nil {
-		return refused("messages", "content: expected a list of {\"type\": \"text\", \"text\": ...}")
+		return jsonError(err)
 	}
 	texts := make([]string, len(parts))
 	for i, p := range parts {
-		if p.Type != "text" {
-			return unsupported("messages", "a content part of type %s is not supported; expected text", quote(p.Type))
-		}
-		if p.Text == nil {
-			return refused("messages", "content part %d has no text", i)
+		if p.Text == nil { // null, which never reaches UnmarshalJSON's checks
+			return refused("", "content part %d has no text", i)
 		}
 		texts[i] = *p.Text
 	}

@@ -102,7 +102,7 @@ func (f fields) decode(body []byte, v any) error {
 }
 
 // culprit gives an error of decoding the name of its field: values that may have
-// several shapes do not know where they stand.
+// several shapes, or fields of their own, do not know where they stand.
 func culprit(err error, names []string, all map[string]json.RawMessage, v any) error {
 	for _, name := range names {
 		one, e := json.Marshal(map[string]json.RawMessage{name: all[name]})
@@ -113,12 +113,10 @@ func culprit(err error, names []string, all map[string]json.RawMessage, v any) e
 			continue
 		}
 		var f *dlm.Fault
-		if errors.As(jsonError(e), &f) {
-			if f.Param == "" {
-				return refused(name, "%s: %v", name, f.Err)
-			}
-			return f
+		if errors.As(jsonError(e), &f) && !strings.HasPrefix(f.Param, name) {
+			return dlm.Faultf(f.Kind, name, "%s: %s", name, strings.TrimPrefix(f.Error(), "body: "))
 		}
+		return jsonError(e)
 	}
 	return err
 }

@@ -39,6 +39,7 @@ func TestEveryFieldThatIsLetInIsRead(t *testing.T) {
 	}{
 		{chatFields, ChatRequest{}}, {completionFields, CompletionRequest{}}, {tokenizeFields, TokenizeRequest{}},
 		{detokenizeFields, DetokenizeRequest{}}, {embeddingFields, EmbeddingsRequest{}}, {loadFields, LoadRequest{}}, {unloadFields, UnloadRequest{}},
+		{formatFields, ResponseFormat{}}, {schemaFields, JSONSchema{}}, {structuredFields, Structured{}}, {streamFields, StreamOptions{}}, {partFields, part{}},
 	} {
 		use := slices.Sorted(slices.Values(c.f.use))
 		if got := tags(reflect.TypeOf(c.v)); !slices.Equal(got, use) {
@@ -140,6 +141,9 @@ func TestFieldsOutOfBounds(t *testing.T) {
 		{"guided_choice", `"guided_choice":[]`}, {"guided_choice", `"guided_choice":["a",""]`}, {"guided_regex", `"guided_regex":""`}, {"guided_json", `"guided_json":3`}, {"guided_json", `"guided_json":"{"`},
 		{"guided_regex", `"guided_choice":["a"],"guided_regex":"a"`}, {"guided_choice", `"response_format":{"type":"json_object"},"guided_choice":["a"]`},
 		{"structured_outputs", `"structured_outputs":{}`}, {"structured_outputs", `"structured_outputs":{"grammar":"root"}`}, {"structured_outputs", `"structured_outputs":{"choice":["a"],"regex":"b"}`},
+		{"response_format", `"response_format":{"type":"json_object","schema":{}}`}, {"response_format", `"response_format":"json_object"`},
+		{"response_format", `"response_format":{"type":"json_schema","json_schema":{"schem":{}}}`}, {"stream_options", `"stream_options":{"include_usag":true}`},
+		{"structured_outputs", `"structured_outputs":{"choices":["a"]}`}, {"structured_outputs", `"structured_outputs":{"json":{},"whitespace_pattern":"x"}`},
 		{"model", `"model":3`}, {"model", `"model":""`}, {"user", `"user":{}`}, {"ignore_eos", `"ignore_eos":1`},
 	} {
 		for _, of := range []func() error{
@@ -237,10 +241,13 @@ func TestMessages(t *testing.T) {
 		`[]`, `null`, `"hi"`, `[3]`, `[{"role":"user"}]`, `[{"role":"user","content":null}]`, `[{"role":"user","content":3}]`, `[{"content":"x"}]`,
 		`[{"role":"tool","content":"x","tool_call_id":"1"}]`, `[{"role":"robot","content":"x"}]`, `[{"role":"user","content":"x","name":"bob"}]`,
 		`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]`, `[{"role":"user","content":[{"type":"text"}]}]`, `[{"role":"user","content":[1]}]`,
-		`[{"role":"assistant","content":"x","tool_calls":[{"id":"1"}]}]`, `[{"role":"user","content":"x","colour":1}]`,
+		`[{"role":"assistant","content":"x","tool_calls":[{"id":"1"}]}]`, `[{"role":"user","content":"x","colour":1}]`, `[{"role":3,"content":"x"}]`, `[null]`, `[{"role":"user","content":[null]}]`,
+		`[{"role":"user","content":[{"type":"text","text":"x","image":1}]}]`,
 	} {
-		if got, err := of(bad, ""); dlm.FaultOf(err) == "" {
-			t.Errorf("%s: %v %v", bad, got, err)
+		got, err := of(bad, "")
+		var f *dlm.Fault
+		if !errors.As(err, &f) || strings.Split(f.Param, ".")[0] != "messages" {
+			t.Errorf("%s: %v %+v", bad, got, f)
 		}
 	}
 }

@@ -8,13 +8,34 @@ import (
 
 // ResponseFormat is OpenAI's field of that name.
 type ResponseFormat struct {
-	Type   string `json:"type"` // "text", "json_object", "json_schema"
-	Schema *struct {
-		Name        string          `json:"name"`
-		Description string          `json:"description"`
-		Strict      *bool           `json:"strict"` // always enforced, whatever it says
-		Schema      json.RawMessage `json:"schema"`
-	} `json:"json_schema"`
+	Type   string      `json:"type"` // "text", "json_object", "json_schema"
+	Schema *JSONSchema `json:"json_schema"`
+}
+
+// JSONSchema is a schema with its name.
+type JSONSchema struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Strict      *bool           `json:"strict"` // always enforced, whatever it says
+	Schema      json.RawMessage `json:"schema"`
+}
+
+var (
+	formatFields = fields{use: []string{"type", "json_schema"}}
+	schemaFields = fields{use: []string{"name", "description", "strict", "schema"}}
+)
+
+// UnmarshalJSON refuses fields that nobody knows: other servers' formats have
+// more, and would be taken for less.
+func (r *ResponseFormat) UnmarshalJSON(b []byte) error {
+	type plain ResponseFormat
+	return formatFields.decode(b, (*plain)(r))
+}
+
+// UnmarshalJSON refuses fields that nobody knows.
+func (r *JSONSchema) UnmarshalJSON(b []byte) error {
+	type plain JSONSchema
+	return schemaFields.decode(b, (*plain)(r))
 }
 
 // Structured is vLLM's structured_outputs.
@@ -23,15 +44,20 @@ type Structured struct {
 	Regex      *string         `json:"regex"`
 	JSON       json.RawMessage `json:"json"`
 	JSONObject *bool           `json:"json_object"`
-	Grammar    *string         `json:"grammar"`
-	Tag        json.RawMessage `json:"structural_tag"`
+}
 
-	NoFallback   *bool           `json:"disable_fallback"`              // there is none
-	NoWhitespace *bool           `json:"disable_any_whitespace"`        // refused when true
-	NoAdditional *bool           `json:"disable_additional_properties"` // refused when true
-	Whitespace   json.RawMessage `json:"whitespace_pattern"`            // refused
-	Backend      json.RawMessage `json:"_backend"`                      // which library enforces it: ours
-	BackendWas   json.RawMessage `json:"_backend_was_auto"`             //
+var structuredFields = fields{
+	use:    []string{"choice", "regex", "json", "json_object"},
+	ignore: []string{"disable_fallback", "_backend", "_backend_was_auto"}, // which library enforces it: ours
+	neutral: map[string][]string{
+		"disable_additional_properties": {"false"}, "disable_any_whitespace": {"false"}, "grammar": {}, "structural_tag": {}, "whitespace_pattern": {},
+	},
+}
+
+// UnmarshalJSON refuses fields that nobody knows.
+func (s *Structured) UnmarshalJSON(b []byte) error {
+	type plain Structured
+	return structuredFields.decode(b, (*plain)(s))
 }
 
 // format says what a completion must be, nil = anything. At most one field may ask for something.
@@ -98,10 +124,6 @@ func (f *formats) structured() ([]asked, error) {
 	if s == nil {
 		return nil, nil
 	}
-	on := func(b *bool) bool { return b != nil && *b }
-	if s.Grammar != nil || !isNull(s.Tag) || !isNull(s.Whitespace) || on(s.NoWhitespace) || on(s.NoAdditional) {
-		return nil, unsupported(param, "structured_outputs: grammar, structural_tag, whitespace_pattern, disable_any_whitespace and disable_additional_properties are not supported; choice, regex, json and json_object are")
-	}
 	all, err := choices(nil, param, s.Choice)
 	if err == nil {
 		all, err = regex(all, param, s.Regex)
@@ -109,7 +131,7 @@ func (f *formats) structured() ([]asked, error) {
 	if err == nil {
 		all, err = schema(all, param, s.JSON)
 	}
-	if err == nil && on(s.JSONObject) {
+	if err == nil && s.JSONObject != nil && *s.JSONObject {
 		all = append(all, asked{dlm.Format{JSON: true}, param})
 	}
 	if err == nil && len(all) == 0 {

@@ -27,6 +27,14 @@ type StreamOptions struct {
 	Obfuscation  bool `json:"include_obfuscation"`    // padding against eavesdroppers; none is sent
 }
 
+// UnmarshalJSON refuses fields that nobody knows.
+func (o *StreamOptions) UnmarshalJSON(b []byte) error {
+	type plain StreamOptions
+	return streamFields.decode(b, (*plain)(o))
+}
+
+var streamFields = fields{use: []string{"include_usage", "continuous_usage_stats", "include_obfuscation"}}
+
 // Sampled are the fields that requests of both kinds of completion share.
 type Sampled struct {
 	Model    string         `json:"model"`
