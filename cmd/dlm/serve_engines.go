@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"dlm"
 	"dlm/driver/native"
 	"dlm/driver/openai"
 	"dlm/lifecycle"
@@ -29,12 +30,16 @@ func (a *app) nativeEngine(s *serveSettings) (route.Engine, watch.Engine, error)
 	n, err := native.OpenPulled(pulled, native.Options{
 		Precision: s.precision, Quantize: s.quantize, Threads: a.flags.Threads, Code: version(),
 		MaxSequences: s.MaxSequences, MaxQueue: s.MaxQueue, Draft: s.Draft,
-		CacheBytes: int64(s.Cache), AdapterBytes: int64(s.AdapterMemory),
+		CacheBytes: int64(s.Cache), AdapterBytes: int64(s.AdapterMemory), MaxITL: time.Duration(s.MaxITL),
 	})
 	if err != nil {
 		return route.Engine{}, watch.Engine{}, err
 	}
 	a.onClose(n.Close)
+	// The cache is made with the first token: here, not while somebody waits.
+	if _, err := n.Generate(a.ctx, []dlm.GenerateRequest{{Raw: "a", Sampling: dlm.Sampling{MaxTokens: 1}}}, nil); err != nil {
+		return route.Engine{}, watch.Engine{}, fmt.Errorf("the base does not answer: %w", err)
+	}
 	e := route.Engine{
 		Name: nativeName, Model: s.BaseName, Root: pulled.Ref, Base: n.Digest(), Template: n.Identity().TemplateHash, Context: n.Context(),
 		Generator: n, Scorer: n, Codec: n, Host: n, Folders: true,

@@ -129,7 +129,11 @@ func (n *Native) turn() bool {
 		n.looping = false
 		return false
 	}
-	if err := n.engine.Step(); err != nil {
+	n.engine.SetPrefillRows(n.budget.Rows())
+	begin := time.Now()
+	err := n.engine.Step()
+	n.budget.Observe(n.engine.LastStep(), time.Since(begin))
+	if err != nil {
 		n.fail(err)
 		n.engine = nil // its state is not to be trusted: a new one is made when asked
 		n.looping = false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"dlm"
 	"dlm/engine/infer"
@@ -28,19 +29,20 @@ var (
 // Options choose how a base is run. The zero value is bf16 with all cores and
 // the best kernels.
 type Options struct {
-	Precision    string // "bf16" (weights at their stored width) or "f32" (for comparisons); "" = bf16
-	Quantize     string // "nf4": a base of 16 or 32 bits is quantised as it is loaded, as QLoRA does; "" or "none": as it is
-	Threads      int    // 0 = as many as this process may use
-	Kernels      string // name of a kernel set; "" = the best, or what DLM_KERNELS says
-	MaxTokens    int    // rows of a pass; 0 = 512
-	PrefillChunk int    // tokens of one prompt in a pass; 0 = MaxTokens
-	MaxSequences int    // run at once; 0 = 32
-	CacheBytes   int64  // of the key-value cache; 0 = what the sequences need, at most 1 GiB
-	AdapterBytes int64  // of adapters in memory, as far as they are not in use or pinned; 0 = 1 GiB
-	MaxQueue     int    // sequences that may wait for a place; more are refused; 0 = any number
-	Draft        int    // tokens that may be guessed ahead and verified in one step; changes no answer
-	ProbePlan    bool   // Plan measures the speed of a step
-	Code         string // version of dlm, recorded in checkpoints and adapters
+	Precision    string        // "bf16" (weights at their stored width) or "f32" (for comparisons); "" = bf16
+	Quantize     string        // "nf4": a base of 16 or 32 bits is quantised as it is loaded, as QLoRA does; "" or "none": as it is
+	Threads      int           // 0 = as many as this process may use
+	Kernels      string        // name of a kernel set; "" = the best, or what DLM_KERNELS says
+	MaxTokens    int           // rows of a pass; 0 = 512
+	PrefillChunk int           // tokens of one prompt in a pass; 0 = MaxTokens
+	MaxSequences int           // run at once; 0 = 32
+	CacheBytes   int64         // of the key-value cache; 0 = what the sequences need, at most 1 GiB
+	AdapterBytes int64         // of adapters in memory, as far as they are not in use or pinned; 0 = 1 GiB
+	MaxQueue     int           // sequences that may wait for a place; more are refused; 0 = any number
+	Draft        int           // tokens that may be guessed ahead and verified in one step; changes no answer
+	MaxITL       time.Duration // that a step may take while somebody waits for the next token, as far as prompts can wait; 0 = no matter
+	ProbePlan    bool          // Plan measures the speed of a step
+	Code         string        // version of dlm, recorded in checkpoints and adapters
 }
 
 // Native is one base in memory. Its methods may be called from several
@@ -56,7 +58,8 @@ type Native struct {
 
 	mu      sync.Mutex // held while something computes, a step of the loop too
 	engine  *infer.Engine
-	live    []live // sequences that the loop steps for
+	budget  *infer.Budget // of rows of prompts in the engine's steps
+	live    []live        // sequences that the loop steps for
 	looping bool
 	closed  bool
 }
@@ -179,5 +182,6 @@ func (n *Native) infer() (*infer.Engine, error) {
 	n.engine, err = infer.New(n.m, n.tok, infer.Options{
 		MaxTokens: n.o.MaxTokens, PrefillChunk: n.o.PrefillChunk, MaxSequences: n.o.MaxSequences, CacheBytes: n.o.CacheBytes,
 	})
+	n.budget = infer.NewBudget(n.o.MaxITL, cmp.Or(n.o.MaxTokens, 512))
 	return n.engine, err
 }
