@@ -1,5 +1,10 @@
 package grammar
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Matcher follows one completion. Its methods are for one goroutine; matchers of
 // one automaton may be used side by side.
 type Matcher struct {
@@ -21,6 +26,30 @@ func (m *Matcher) now() *state { return m.past[len(m.past)-1] }
 // Err says why no token is allowed any more although the text has no end: nil,
 // or [ErrTooComplex].
 func (m *Matcher) Err() error { return m.err }
+
+// Expected says which bytes may come next, for errors.
+func (m *Matcher) Expected() string {
+	var b strings.Builder
+	s := m.now()
+	for i, c := range s.configs {
+		if i == 8 {
+			b.WriteString(" or others")
+			break
+		}
+		if i > 0 {
+			b.WriteString(" or ")
+		}
+		in := &m.a.p.insts[c.pc]
+		fmt.Fprintf(&b, "%q", in.lo)
+		if in.hi != in.lo {
+			fmt.Fprintf(&b, " to %q", in.hi)
+		}
+	}
+	if b.Len() == 0 {
+		return "nothing"
+	}
+	return b.String()
+}
 
 // Mask sets the bits of the tokens that may come next and clears all others. The
 // tokens that end the text are set when it may end here.

@@ -112,6 +112,9 @@ func (e *Engine) choose(s *Sequence, p *pick, row, n, worker int) error {
 
 // deadEnd is the error of a completion that no token can go on with.
 func (s *Sequence) deadEnd(n int, tooShort bool) error {
+	if g, ok := s.grammar.(interface{ Err() error }); ok && g.Err() != nil {
+		return fmt.Errorf("after %d tokens: %w", n, g.Err())
+	}
 	want := ""
 	if g, ok := s.grammar.(interface{ Expected() string }); ok {
 		want = "; it still expects " + g.Expected()
