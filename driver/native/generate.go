@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -93,7 +94,7 @@ func (n *Native) enter(c *call, count int, add func(e *infer.Engine, c *call, i 
 	if n.closed {
 		return nil, nil, errClosed
 	}
-	if n.o.MaxQueue > 0 && !c.own && len(n.live)+count > n.o.MaxQueue+n.o.MaxSequences {
+	if n.o.MaxQueue > 0 && !c.own && len(n.live)+count > n.o.MaxQueue+cmp.Or(n.o.MaxSequences, infer.DefaultSequences) {
 		return nil, nil, &dlm.Fault{Kind: dlm.FaultBusy, Retry: time.Second, Err: fmt.Errorf("%d requests are being answered or wait; try again later", len(n.live))}
 	}
 	e, err := n.infer()

@@ -139,21 +139,20 @@ func (n *Native) turn() bool {
 		n.looping = false
 		return false
 	}
-	n.tell()
+	n.tell(begin)
 	return true
 }
 
 // tell signals every call to whose sequences something happened, and lets go of
-// what has ended. Callers hold n.mu.
-func (n *Native) tell() {
+// what has ended. begin is when the step began. Callers hold n.mu.
+func (n *Native) tell(begin time.Time) {
 	kept := n.live[:0]
-	now := time.Now()
 	for _, l := range n.live {
 		ended := l.seq.Done()
 		l.call.mu.Lock()
 		if !l.started && l.seq.Started() {
 			l.started = true
-			l.call.started[l.i] = now
+			l.call.started[l.i] = begin
 		}
 		if ended {
 			l.call.left--

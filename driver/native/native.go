@@ -182,6 +182,6 @@ func (n *Native) infer() (*infer.Engine, error) {
 	n.engine, err = infer.New(n.m, n.tok, infer.Options{
 		MaxTokens: n.o.MaxTokens, PrefillChunk: n.o.PrefillChunk, MaxSequences: n.o.MaxSequences, CacheBytes: n.o.CacheBytes,
 	})
-	n.budget = infer.NewBudget(n.o.MaxITL, cmp.Or(n.o.MaxTokens, 512))
+	n.budget = infer.NewBudget(n.o.MaxITL, cmp.Or(n.o.MaxTokens, infer.DefaultTokens))
 	return n.engine, err
 }

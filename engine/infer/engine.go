@@ -21,11 +21,17 @@ const (
 // Pieces gives the bytes of one token; a tokenizer does.
 type Pieces interface{ Piece(id int32) []byte }
 
+// What Options are when they do not say.
+const (
+	DefaultTokens    = 512 // rows of a pass
+	DefaultSequences = 32  // running at once
+)
+
 // Options size the engine. Zero values are replaced by defaults.
 type Options struct {
-	MaxTokens    int   // rows of a pass; 512
+	MaxTokens    int   // rows of a pass; DefaultTokens
 	PrefillChunk int   // positions of one sequence in a step; MaxTokens
-	MaxSequences int   // running at once; 32, at most MaxTokens
+	MaxSequences int   // running at once; DefaultSequences, at most MaxTokens
 	CacheBytes   int64 // of the key-value cache; what MaxSequences need, at most 1 GiB
 	PrefillRows  int   // rows of prompts in a step in which others decode; 0: what is left of MaxTokens
 	NoPrefixes   bool  // compute every prompt whole: no cache block is shared or kept
@@ -75,10 +81,10 @@ type Engine struct {
 func New(m *model.Model, pieces Pieces, o Options) (*Engine, error) {
 	c := m.Config()
 	if o.MaxTokens <= 0 {
-		o.MaxTokens = 512
+		o.MaxTokens = DefaultTokens
 	}
 	if o.MaxSequences <= 0 {
-		o.MaxSequences = 32
+		o.MaxSequences = DefaultSequences
 	}
 	o.MaxSequences = min(o.MaxSequences, o.MaxTokens)
 	if o.PrefillChunk <= 0 || o.PrefillChunk > o.MaxTokens {
