@@ -71,7 +71,8 @@ func (x *exchange) body() ([]byte, error) {
 	if x.r.ContentLength > most {
 		return nil, dlm.Faultf(dlm.FaultTooLarge, "", "the body has %d bytes; at most %d are taken", x.r.ContentLength, most)
 	}
-	_ = x.rc.SetReadDeadline(time.Now().Add(x.s.o.BodyTime)) // not every connection has one
+	// Not every connection has a deadline. net/http takes it off at the body's end.
+	_ = x.rc.SetReadDeadline(time.Now().Add(x.s.o.BodyTime))
 	b, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, most))
 	var large *http.MaxBytesError
 	switch {
@@ -82,7 +83,6 @@ func (x *exchange) body() ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errGone, err)
 	}
-	_ = x.rc.SetReadDeadline(time.Time{}) // else it would end the wait for the answer
 	return b, nil
 }
 

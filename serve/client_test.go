@@ -87,8 +87,8 @@ func TestSlowLoris(t *testing.T) {
 	if s.ReadHeaderTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
 		t.Errorf("%+v", s)
 	}
-	if s.ReadTimeout != 0 || s.WriteTimeout != 0 {
-		t.Error("a limit of net/http would end long answers")
+	if s.WriteTimeout != 0 {
+		t.Error("it would end long answers")
 	}
 }
 

@@ -101,7 +101,7 @@ func (g *scripted) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emi
 
 // probable is a token with the log-probability -0.25 and the likelier alternative "~".
 func probable(id int32, top int) dlm.Token {
-	t := dlm.Token{ID: id, Text: string(rune(id)), LogProb: -0.25}
+	t := dlm.Token{ID: id, Text: string(id), LogProb: -0.25}
 	if top > 0 {
 		t.Bytes = []byte{byte(id)}
 		t.Top = []dlm.Alternative{{ID: '~', Bytes: []byte("~"), LogProb: -0.125}, {ID: id, Bytes: t.Bytes, LogProb: -0.25}}

@@ -7,8 +7,8 @@ import (
 
 // HTTPServer returns the server that h is to be run with. A client that sends
 // its header slowly is cut off, and one that keeps a connection open unused. The
-// times of bodies and answers are kept by [Server] itself, for each request:
-// net/http's own would also end long answers.
+// times of bodies and answers are kept by [Server] itself, part by part: a limit
+// on the whole would end long answers.
 func HTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,

@@ -1,11 +1,14 @@
 package serve
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	"dlm"
 )
 
 // shape writes a JSON value with its values left out: what a client's types depend on.
@@ -190,5 +193,29 @@ func TestEchoedLogProbs(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		})
+	}
+}
+
+// late is a generator that keeps text to itself until the end, as one does that
+// holds back what may become a stop string.
+type late struct{}
+
+func (late) Generate(_ context.Context, reqs []dlm.GenerateRequest, emit func(int, dlm.Token)) ([]dlm.Completion, error) {
+	tokens := []dlm.Token{{ID: 1, Text: "one"}, {ID: 2}}
+	for _, t := range tokens {
+		emit(0, t)
+	}
+	return []dlm.Completion{{Text: "one two", Tokens: tokens, Finish: "stop"}}, nil
+}
+
+func TestTextThatComesLate(t *testing.T) {
+	p := newPlace(t, func(p *place, _ *Options) { p.names.gen = late{} })
+	_, _, body := p.ask(t, "/v1/completions", `{"model":"bank","prompt":"x","stream":true}`)
+	all, text := eventsOf(t, body), ""
+	for _, e := range all[:len(all)-1] {
+		text += tree(t, e)["choices"].([]any)[0].(map[string]any)["text"].(string)
+	}
+	if text != "one two" || len(all) != 4 {
+		t.Errorf("%q in %s", text, body)
 	}
 }

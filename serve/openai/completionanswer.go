@@ -33,9 +33,6 @@ type Echo struct {
 	Tokens []dlm.Token // with log-probabilities, when they were asked for
 }
 
-// offset carries on the count of characters from one event of a choice to the next.
-type offset = int
-
 // Answer makes the body from what the generator answered; echoed[i] is the prompt of completion i.
 func (r *CompletionRequest) Answer(h Head, all []dlm.Completion, echoed []Echo) CompletionAnswer {
 	h.Object = ObjectCompletion
@@ -43,7 +40,7 @@ func (r *CompletionRequest) Answer(h Head, all []dlm.Completion, echoed []Echo) 
 	a := CompletionAnswer{Head: h, Usage: &u, Choices: make([]CompletionChoice, len(all))}
 	for i, c := range all {
 		ch := CompletionChoice{Index: i, Text: c.Text, Finish: filled(c.Finish)}
-		var before offset
+		before := 0 // characters
 		tokens := c.Tokens
 		if r.Echo {
 			ch.Text = echoed[i].Text + c.Text

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"errors"
-	"strings"
 
 	"dlm"
 )
@@ -93,6 +92,3 @@ type ContextError struct{ Text string }
 
 // Error is the text of it.
 func (e *ContextError) Error() string { return e.Text }
-
-// join writes names as a list for people.
-func join(names []string) string { return strings.Join(names, ", ") }

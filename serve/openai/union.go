@@ -95,8 +95,8 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 	if len(all) == 0 {
 		return nil
 	}
-	switch c := first(all[0]); {
-	case c == '"':
+	switch first(all[0]) {
+	case '"':
 		var texts []string
 		if err := json.Unmarshal(b, &texts); err != nil {
 			return err
@@ -104,7 +104,7 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 		for _, s := range texts {
 			*t = append(*t, Text{Text: s})
 		}
-	case c == '[':
+	case '[':
 		var lists []IDs
 		if err := json.Unmarshal(b, &lists); err != nil {
 			return err
