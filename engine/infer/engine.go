@@ -67,12 +67,14 @@ type Engine struct {
 	tops     [][]model.Alternative // of targets
 	forest   model.Forest          // of whole sequences
 	whole    []model.Sequence
-	logps    []float32  // of targets
-	logits   []float32  // [MaxSequences + cheapRows, V]
-	picks    []pick     // of rows
-	taken    []int      // picks of each of ready
-	pickErr  []error    // of ready
-	masks    [][]uint64 // a worker's, [ceil(V/64)]
+	logps    []float32   // of targets
+	logits   []float32   // [MaxSequences + cheapRows, V]
+	picks    []pick      // of rows
+	taken    []int       // picks of each of ready
+	cheap    int         // cheapRows; benchmarks try others
+	eager    []*Sequence // that may guess
+	pickErr  []error     // of ready
+	masks    [][]uint64  // a worker's, [ceil(V/64)]
 	samplers []*sample.Sampler
 	pick     func(task, worker int)
 }
@@ -100,7 +102,7 @@ func New(m *model.Model, pieces Pieces, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		m: m, pieces: pieces, o: o, pool: pool,
+		m: m, pieces: pieces, o: o, pool: pool, cheap: cheapRows,
 		segs:    make([]model.Segment, 0, o.MaxSequences),
 		rows:    make([]int, 0, o.MaxSequences),
 		targets: make([]model.Target, 0, o.MaxTokens),
@@ -174,7 +176,7 @@ func (e *Engine) Add(r Request, emit func(Token)) (*Sequence, error) {
 		grammar:  r.Grammar,
 		least:    r.MinTokens,
 		top:      r.TopLogProbs,
-		guesser:  guesser{most: r.Draft, length: min(r.Draft, 2)},
+		guesser:  newGuesser(r.Draft),
 		limit:    limit,
 		stream:   NewTextStream(r.StopStrings),
 		emit:     emit,

@@ -162,7 +162,7 @@ func TestLookupTakesTheLongestAndLatest(t *testing.T) {
 		{[]int32{1, 2, 3, 4, 6, 1, 2, 3, 4, 7, 2, 3}, 8},
 	} {
 		s := &Sequence{ids: c.ids}
-		if got := s.lookup(); got != c.want {
+		if got, _ := s.lookup(); got != c.want {
 			t.Errorf("%v: the guess begins at %d, expected %d", c.ids, got, c.want)
 		}
 	}
@@ -171,24 +171,37 @@ func TestLookupTakesTheLongestAndLatest(t *testing.T) {
 // TestWrongGuessesBecomeRare: a sequence whose guesses are wrong makes fewer, and
 // takes them up again when they are right.
 func TestWrongGuessesBecomeRare(t *testing.T) {
-	g := guesser{most: 8, length: 2}
-	tried := 0
-	for range 300 {
-		if g.wait > 0 {
-			g.wait--
-			continue
+	e := &Engine{cheap: cheapRows}
+	s := &Sequence{item: item{need: 6, done: 5}, ids: []int32{1, 2, 3, 1, 2, 3}, limit: 1000, guesser: newGuesser(8)}
+	e.running = []*Sequence{s}
+	try := func(right func(n int) int) (made int) {
+		for range 300 {
+			if e.guess(); s.item.guess > 0 {
+				made++
+				s.learn(right(s.item.guess), s.item.guess)
+			}
 		}
-		tried++
-		g.learn(0, g.length)
+		return made
 	}
-	if tried > 12 {
-		t.Errorf("%d of 300 steps had guesses, all of them wrong; expected at most 12", tried)
+	if n := try(func(int) int { return 0 }); n > 60 {
+		t.Errorf("%d of 300 steps had guesses, all of them wrong; expected at most 60", n)
 	}
-	for range 3 {
-		g.learn(g.length, g.length)
+	if n := try(func(n int) int { return n }); n < 200 || s.item.guess != 3 {
+		t.Errorf("%d of 300 steps had guesses, all of them right, the last one %d; expected more than 200, and all three tokens", n, s.item.guess)
 	}
-	if g.length != 8 || g.wrong != 0 {
-		t.Errorf("after three right guesses: %+v; expected the full length", g)
+}
+
+// TestGuessesThatPay: where rows are dear a guess must be the likelier to be right.
+func TestGuessesThatPay(t *testing.T) {
+	e := &Engine{cheap: cheapRows}
+	for _, c := range []struct {
+		rows   int
+		chance float64
+		want   bool
+	}{{1, 0.1, true}, {1, 0.04, false}, {4, 0.4, false}, {4, 0.7, true}, {7, 0.4, false}, {7, 0.9, true}} {
+		if got := e.pays(c.rows, float64(c.rows), c.chance); got != c.want {
+			t.Errorf("%d rows and a guess that is right by %v: pays %v", c.rows, c.chance, got)
+		}
 	}
 }
 
