@@ -70,10 +70,6 @@ func (e *Engine) pickOne(task, worker int) {
 		if s.history != nil {
 			s.history.Add(p.id)
 		}
-		if s.grammar != nil && !s.grammar.Advance(p.id) {
-			e.pickErr[task] = fmt.Errorf("token %d of the completion: the format's mask allows id %d and the format refuses it", len(s.tokens)+n, p.id)
-			break
-		}
 		if n > s.guessed || p.id != s.guesses[n-1] || s.stops(p.id) {
 			break
 		}
@@ -81,19 +77,16 @@ func (e *Engine) pickOne(task, worker int) {
 	e.taken[task] = n
 }
 
-// choose picks the n-th token after those known from a row of logits.
+// choose picks the n-th token after those known from a row of logits, and tells the
+// grammar.
 func (e *Engine) choose(s *Sequence, p *pick, row, n, worker int) error {
 	v := e.m.Config().Vocab
 	logits := e.logits[row*v : (row+1)*v]
 	at := sample.Place{Position: len(s.ids) + n, History: s.history}
-	if s.grammar != nil {
-		at.Allowed = e.masks[worker]
-		s.grammar.Mask(at.Allowed)
-	}
 	if len(s.tokens)+n < s.least {
 		at.Banned = s.stopIDs
 	}
-	id, err := e.samplers[worker].Pick(logits, s.sampling, at)
+	id, err := e.pickAllowed(s, logits, at, worker)
 	if errors.Is(err, sample.ErrNoneAllowed) {
 		return s.deadEnd(len(s.tokens)+n, len(at.Banned) > 0)
 	}
@@ -108,6 +101,28 @@ func (e *Engine) choose(s *Sequence, p *pick, row, n, worker int) error {
 		return sample.ErrNotFinite
 	}
 	return nil
+}
+
+// pickAllowed picks a token that the sequence's grammar allows.
+func (e *Engine) pickAllowed(s *Sequence, logits []float32, at sample.Place, worker int) (int32, error) {
+	sampler := e.samplers[worker]
+	if s.grammar == nil {
+		return sampler.Pick(logits, s.sampling, at)
+	}
+	if s.sampling.Greedy() {
+		// The likeliest token of all, when it is allowed, is the likeliest of those that
+		// are: asking about one token is quicker than asking for a mask.
+		if id, err := sampler.Pick(logits, s.sampling, at); err != nil || s.grammar.Advance(id) {
+			return id, err
+		}
+	}
+	at.Allowed = e.masks[worker]
+	s.grammar.Mask(at.Allowed)
+	id, err := sampler.Pick(logits, s.sampling, at)
+	if err == nil && !s.grammar.Advance(id) {
+		err = fmt.Errorf("the format's mask allows id %d and the format refuses it", id)
+	}
+	return id, err
 }
 
 // deadEnd is the error of a completion that no token can go on with.
