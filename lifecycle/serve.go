@@ -21,7 +21,7 @@ type ServeSpec struct {
 	AdapterMemory Bytes           `yaml:"adapter_memory" json:"adapter_memory"` // of adapters that are neither in use nor pinned
 	MaxSequences  int             `yaml:"max_sequences" json:"max_sequences"`   // in a batch
 	MaxQueue      int             `yaml:"max_queue" json:"max_queue"`           // that wait for a place; 0: any number
-	Draft         int             `yaml:"draft" json:"draft"`                   // tokens guessed ahead from the prompt and verified in one step
+	Draft         *int            `yaml:"draft" json:"draft"`                   // tokens guessed ahead and verified in one step; nil = 7, 0 = none
 	Keys          string          `yaml:"keys" json:"keys"`                     // file of API keys; .dlm/keys.json
 	Drain         Duration        `yaml:"drain" json:"drain"`                   // that requests under way have when it ends
 	Limits        ServeLimits     `yaml:"limits" json:"limits"`
@@ -126,9 +126,10 @@ func (s *ServeSpec) validate(v *validator) {
 	for path, d := range map[string]Duration{"serve.max_itl": s.MaxITL, "serve.drain": s.Drain, "serve.limits.time": s.Limits.Time} {
 		v.check(d >= 0, path, "is "+d.String(), "a time such as 50ms or 30s", "")
 	}
-	for path, n := range map[string]int{"serve.max_sequences": s.MaxSequences, "serve.max_queue": s.MaxQueue, "serve.draft": s.Draft, "serve.limits.choices": s.Limits.Choices, "serve.limits.max_tokens": s.Limits.MaxTokens} {
+	for path, n := range map[string]int{"serve.max_sequences": s.MaxSequences, "serve.max_queue": s.MaxQueue, "serve.limits.choices": s.Limits.Choices, "serve.limits.max_tokens": s.Limits.MaxTokens} {
 		v.check(n >= 0, path, fmt.Sprintf("is %d", n), "0 or more", "")
 	}
+	v.check(s.Draft == nil || *s.Draft >= 0, "serve.draft", "is below 0", "0 (off) or a number of tokens such as 7", "")
 	for i, o := range s.Origins {
 		v.check(webOrigin.MatchString(o), fmt.Sprintf("serve.origins[%d]", i), fmt.Sprintf("is %q", o), "an origin without a path, such as https://chat.example.com", "")
 	}

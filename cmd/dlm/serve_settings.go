@@ -33,6 +33,7 @@ const (
 	defaultBody    = 4 << 20
 	defaultTime    = 10 * time.Minute
 	defaultChoices = 128
+	defaultDraft   = 7 // more rows than eight in a step take their time each
 )
 
 // loadedName is the file in .dlm that keeps the names given while it runs.
@@ -83,7 +84,9 @@ func (c *serveCmd) override(s *serveSettings) error {
 	s.BaseName = cmp.Or(c.BaseName, s.BaseName)
 	s.MaxSequences = cmp.Or(c.MaxSequences, s.MaxSequences)
 	s.MaxQueue = cmp.Or(c.MaxQueue, s.MaxQueue)
-	s.Draft = cmp.Or(c.Draft, s.Draft)
+	if s.Draft = cmp.Or(c.Draft, s.Draft); s.Draft == nil {
+		s.Draft = new(defaultDraft)
+	}
 	s.keys = cmp.Or(c.Keys, s.keys)
 	if s.Log.File != "" && s.Log.File != "none" && s.project != nil {
 		s.Log.File = s.project.Path(s.Log.File)
@@ -108,7 +111,7 @@ func (c *serveCmd) override(s *serveSettings) error {
 	if c.NoNative {
 		s.Native = "off"
 	}
-	for flag, n := range map[string]int64{"--max-itl": int64(s.MaxITL), "--drain": int64(s.Drain), "--max-sequences": int64(s.MaxSequences), "--max-queue": int64(s.MaxQueue), "--draft": int64(s.Draft)} {
+	for flag, n := range map[string]int64{"--max-itl": int64(s.MaxITL), "--drain": int64(s.Drain), "--max-sequences": int64(s.MaxSequences), "--max-queue": int64(s.MaxQueue), "--draft": int64(*s.Draft)} {
 		if n < 0 {
 			return usageError("%s: is below 0", flag)
 		}

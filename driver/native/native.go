@@ -39,7 +39,7 @@ type Options struct {
 	CacheBytes   int64         // of the key-value cache; 0 = what the sequences need, at most 1 GiB
 	AdapterBytes int64         // of adapters in memory, as far as they are not in use or pinned; 0 = 1 GiB
 	MaxQueue     int           // sequences that may wait for a place; more are refused; 0 = any number
-	Draft        int           // tokens that may be guessed ahead and verified in one step; changes no answer
+	Draft        int           // tokens that may be guessed ahead, where it pays, and verified in one step; 0 = none; changes no answer
 	MaxITL       time.Duration // that a step may take while somebody waits for the next token, as far as prompts can wait; 0 = no matter
 	ProbePlan    bool          // Plan measures the speed of a step
 	Code         string        // version of dlm, recorded in checkpoints and adapters

@@ -8,6 +8,7 @@
 // decoding, scoring and starting over after its cache blocks were taken away
 // are all the same thing: compute more known positions. Which sequences share
 // a pass, and how a prompt is cut, changes no bit of any result (engine law 2).
+// So may tokens be guessed and verified several a step: a guess changes no bit either.
 // Completions that are scored whole and begin alike, the choices of one item,
 // share the rows of what they have in common.
 //
