@@ -86,7 +86,7 @@ func (s *Sequence) firstWanted() int {
 // letGo forgets what an ended sequence has no use for: lists of the engine that are
 // not as long as they were may still point at it.
 func (s *Sequence) letGo() {
-	s.adapter, s.history, s.chain, s.emit = nil, nil, nil, nil
+	s.adapter, s.history, s.grammar, s.chain, s.emit = nil, nil, nil, nil, nil
 }
 
 // push takes a generated token and ends the sequence when it is the last.
