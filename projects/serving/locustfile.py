@@ -12,8 +12,8 @@ Without --headless Locust serves its page at http://localhost:8089. Variables:
     RATE          requests a second of one user; with it the load is open loop as long as -u is large enough (default: closed loop)
 
 Prompts are the adapters' golden sets, never trained on. A request fails where the status is not 200, the stream ends before [DONE],
-there is no text, or the header X-Dlm-Model does not begin with the adapter that was asked for. Beside Locust's own figures, which are of
-whole answers, "TTFT NAME" is the time to the first text of a stream.
+there is no text, or the header X-Dlm-Model does not begin with the adapter that was asked for. Times are those of whole answers; "TTFT NAME" is
+the time to the first text of a stream, as a line of its own.
 """
 import json
 import os
@@ -81,6 +81,7 @@ class Caller(HttpUser):
                     return
                 if first is None and any(c["delta"].get("content") for c in piece["choices"]):
                     first = time.perf_counter()
+            r.request_meta["response_time"] = (time.perf_counter() - start) * 1000  # Locust's own ends with the headers
             if not done:
                 r.failure("the stream ended without [DONE]")
             elif first is None:

@@ -119,6 +119,7 @@ type exchange struct {
 	completion     int             // tokens
 	estimated      bool            // the server did not say; completion counts chunks
 	answered       string          // what the server says that answered
+	adapter        string          // and which version
 	kind, detail   string          // what went wrong
 }
 
@@ -176,6 +177,9 @@ func (s *Server) do(ctx context.Context, c *http.Client, p *Plan, a ask, start t
 	}
 	defer resp.Body.Close()
 	x.answered = resp.Header.Get("X-Dlm-Model")
+	if d := resp.Header.Get("X-Dlm-Adapter"); strings.HasPrefix(d, "sha256:") {
+		x.adapter = d
+	}
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) //nolint:errcheck // the status says it already

@@ -57,6 +57,7 @@ func (f *fake) stream(w http.ResponseWriter, req map[string]any) {
 	n, model := int(req["max_tokens"].(float64)), req["model"].(string)
 	chat := req["messages"] != nil
 	w.Header().Set("X-Dlm-Model", model+"@prod")
+	w.Header().Set("X-Dlm-Adapter", "sha256:0123456789abcdef")
 	if req["stream"] != true {
 		time.Sleep(f.first)
 		fmt.Fprintf(w, `{"model":%q,"choices":[{"message":{"content":"x"},"text":"x"}],"usage":{"prompt_tokens":7,"completion_tokens":%d}}`, model, n)

@@ -50,10 +50,12 @@ type ModelLine struct {
 	Answered []Answered `json:"answered"` // who answered, as the server says
 }
 
-// Answered counts the answers of one name.
+// Answered counts the answers of one name, and of one version where the server
+// names it.
 type Answered struct {
-	Name  string `json:"name"`
-	Count int    `json:"count"`
+	Name    string `json:"name"`
+	Adapter string `json:"adapter,omitempty"` // its digest
+	Count   int    `json:"count"`
 }
 
 // Failure counts the requests that failed in one way.
@@ -280,12 +282,14 @@ func answeredBy(xs []*exchange) (out []Answered) {
 		if x.kind != "" {
 			continue
 		}
-		i := slices.IndexFunc(out, func(a Answered) bool { return a.Name == x.answered })
+		i := slices.IndexFunc(out, func(a Answered) bool { return a.Name == x.answered && a.Adapter == x.adapter })
 		if i < 0 {
-			i, out = len(out), append(out, Answered{Name: x.answered})
+			i, out = len(out), append(out, Answered{Name: x.answered, Adapter: x.adapter})
 		}
 		out[i].Count++
 	}
-	slices.SortStableFunc(out, func(a, b Answered) int { return cmp.Compare(b.Count, a.Count) })
+	slices.SortStableFunc(out, func(a, b Answered) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Adapter, b.Adapter))
+	})
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestClosedLoop(t *testing.T) {
 			t.Errorf("%s %v", f.path[i], req)
 		}
 	}
-	if m := r.Models[1]; m.Model != "b" || m.Requests == 0 || m.Answered[0] != (Answered{"b@prod", m.Requests}) {
+	if m := r.Models[1]; m.Model != "b" || m.Requests == 0 || m.Answered[0] != (Answered{"b@prod", "sha256:0123456789abcdef", m.Requests}) {
 		t.Errorf("%+v", m)
 	}
 }
@@ -113,10 +114,9 @@ func TestDurationRampAndGoodput(t *testing.T) {
 }
 
 func TestFailuresByKind(t *testing.T) {
-	count := 0
+	var asked atomic.Int32
 	f := &fake{answer: func(w http.ResponseWriter, req map[string]any) bool {
-		count++
-		switch count % 6 {
+		switch asked.Add(1) % 6 {
 		case 0:
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, `{"error":{"message":"slow down"}}`, http.StatusTooManyRequests)
@@ -133,7 +133,7 @@ func TestFailuresByKind(t *testing.T) {
 			return false
 		}
 		return true
-	}, slots: make(chan struct{}, 1)}
+	}}
 	s := f.serve(t)
 	s.Timeout = 200 * time.Millisecond
 	p := &Plan{Models: []string{"a"}, Prompts: map[string][]Prompt{"": {{Text: "x"}}}, MaxTokens: words(2), Concurrency: 1, Requests: 6}
@@ -216,7 +216,7 @@ func TestText(t *testing.T) {
 	if err := r.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"open loop, 500 requests/s", "20 requests, 0 failed", "TTFT", "goodput: 100.0%", "within TTFT 1000 ms ITL 1000 ms", "a@prod", "2 x status 429: slow down", "(43%) of them in the server's cache"} {
+	for _, want := range []string{"open loop, 500 requests/s", "20 requests, 0 failed", "TTFT", "goodput: 100.0%", "within TTFT 1000 ms ITL 1000 ms", "a@prod 0123456789ab (", "2 x status 429: slow down", "(43%) of them in the server's cache"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())
 		}

@@ -41,7 +41,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	if g := r.Goodput; g != nil {
 		fmt.Fprintf(&b, "\ngoodput: %.1f%% of the requests, %.2f requests/s, within%s\n", 100*g.Share, g.PerSecond, g.bounds())
 	}
-	if len(r.Models) > 1 {
+	if len(r.Models) > 1 || len(r.Models) == 1 && len(r.Models[0].Answered) > 1 {
 		if err := r.writeModels(&b); err != nil {
 			return err
 		}
@@ -80,7 +80,8 @@ func (r *Report) writeModels(b *strings.Builder) error {
 	for _, m := range r.Models {
 		var by []string
 		for _, a := range m.Answered {
-			by = append(by, fmt.Sprintf("%s (%d)", a.Name, a.Count))
+			version := strings.TrimPrefix(a.Adapter, "sha256:")
+			by = append(by, fmt.Sprintf("%s (%d)", strings.TrimSpace(a.Name+" "+version[:min(12, len(version))]), a.Count))
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s\n",
 			m.Model, m.Requests, m.Failed, m.Completion, m.TTFT.P50, m.TTFT.P99, m.ITL.P50, m.ITL.P99, strings.Join(by, ", "))
