@@ -94,5 +94,5 @@ say "9. It is told to end, and finishes what it began"
 kill -TERM "$server"
 code=0
 wait "$server" || code=$?
-tail -n 1 .dlm/serve.out
+tail -n 1 .dlm/serve.log
 echo "(exit code $code)"
