@@ -27,7 +27,7 @@ class DLM:
     def __init__(self, a, n, port):
         self.env = None
         self.command = [a.program, "serve", "--threads", str(n), "--addr", f"127.0.0.1:{port}", "--base", a.model, "--base-name", "base",
-                        "--max-sequences", str(a.parallel), "--adapter-memory", "2GiB", "--cache", "1GiB", "--log-file", "none"]
+                        "--max-sequences", str(a.parallel), "--adapter-memory", "2GiB", "--cache", "1GiB", "--log", "none"]
         for i, path in enumerate(a.adapters):
             self.command += ["--lora", f"a{i}={path}"]
 
