@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -113,8 +114,13 @@ func (n *Native) start(c *call, seqs []*infer.Sequence) {
 
 // loop steps the engine while there are sequences, one step a hold of n.mu, so
 // that calls enter and leave between steps.
+//
+// Between two steps it lets the goroutines run that pass tokens on: a step keeps
+// every thread busy, and without this they would wait for Go's preemption, ten
+// milliseconds or several steps later, and streams would come in bursts.
 func (n *Native) loop() {
 	for n.turn() {
+		runtime.Gosched()
 	}
 }
 
