@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -361,5 +363,34 @@ func TestParseBytes(t *testing.T) {
 		if got, err := ParseBytes(in); err == nil {
 			t.Errorf("%q was read as %d", in, got)
 		}
+	}
+}
+
+// What docs/SERVING.md and the file of a new project show can be written down so.
+func TestServeAsDocumented(t *testing.T) {
+	dir := projectDir(t)
+	doc, err := os.ReadFile(filepath.Join("..", "docs", "SERVING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(doc), "```yaml\nserve:\n")
+	block, _, _ = strings.Cut(block, "```")
+	p, err := parseAt(t, dir, "base: b\nserve:\n"+block)
+	if err != nil {
+		t.Fatalf("docs/SERVING.md: %v", err)
+	}
+	names, _ := fieldNames(reflect.TypeFor[ServeSpec]())
+	for _, n := range names {
+		if !strings.Contains(block, "\n  "+n+":") && !strings.HasPrefix(block, "  "+n+":") {
+			t.Errorf("docs/SERVING.md does not show serve.%s", n)
+		}
+	}
+	if len(p.Serve.Upstreams) != 3 || p.Serve.Draft != 8 {
+		t.Errorf("%+v", p.Serve)
+	}
+	_, block, _ = strings.Cut(projectTemplate, "\n# serve:")
+	_, block, _ = strings.Cut(block, "\n")
+	if _, err := parseAt(t, dir, "base: b\nserve:\n"+regexp.MustCompile(`(?m)^# ?`).ReplaceAllString(block, "")); err != nil {
+		t.Errorf("dlm.yaml of a new project: %v", err)
 	}
 }
