@@ -25,6 +25,12 @@ var guessLoads = map[string]func(passage string) dlm.GenerateRequest{
 		return dlm.GenerateRequest{Messages: []dlm.Message{{Role: "user", Content: p + "\n\nGive the facts of this text as JSON."}}, Format: &dlm.Format{Schema: []byte(
 			`{"type":"object","properties":{"subject_of_the_report":{"type":"string","maxLength":60},"date_of_the_event":{"type":"string","maxLength":30},"person_responsible":{"type":"string","maxLength":40},"amount_or_number":{"type":"number"},"is_a_complaint":{"type":"boolean"},"kind_of_document":{"enum":["insurance policy","incident report","customer order","annual statistics"]}},"required":["subject_of_the_report","date_of_the_event","person_responsible","amount_or_number","is_a_complaint","kind_of_document"],"additionalProperties":false}`)}}
 	},
+	"sampled schema": func(p string) dlm.GenerateRequest {
+		return dlm.GenerateRequest{
+			Messages: []dlm.Message{{Role: "user", Content: p + "\n\nGive the facts of this text as JSON."}}, Sampling: dlm.Sampling{Temperature: 0.5, Seed: 1},
+			Format: &dlm.Format{Schema: []byte(`{"type":"object","properties":{"subject":{"type":"string","maxLength":60},"date":{"type":"string"},"amount":{"type":"number"}},"required":["subject","date","amount"],"additionalProperties":false}`)},
+		}
+	},
 	"extraction": func(p string) dlm.GenerateRequest {
 		return dlm.GenerateRequest{Messages: []dlm.Message{{Role: "user", Content: p + "\n\nCopy every sentence of this text that holds a number, word by word."}}}
 	},

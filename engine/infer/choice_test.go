@@ -130,6 +130,31 @@ func TestMinTokens(t *testing.T) {
 	}
 }
 
+// TestPenaltiesCountTheCompletion: presence and frequency are those of the
+// completion's own tokens, guessed ones too; the prompt's count for repetition alone.
+func TestPenaltiesCountTheCompletion(t *testing.T) {
+	m := tiny(t, "llama-tied", kernel.BF16, 1)
+	e := engine(t, m, Options{MaxTokens: 64})
+	prompt := []int32{5, 9, 5, 9, 5, 9}
+	bias := []sample.Bias{{ID: 5, Value: 500}, {ID: 9, Value: 490}}
+	for _, c := range []struct {
+		p    sample.Params
+		want []int32
+	}{
+		{sample.Params{}, []int32{5, 5, 5, 5, 5, 5, 5, 5}},
+		{sample.Params{PresencePenalty: 200}, []int32{5, 9, 5, 5, 5, 5, 5, 5}},
+		{sample.Params{FrequencyPenalty: 100}, []int32{5, 9, 5, 9, 5, 9, 5, 9}},
+	} {
+		c.p.Bias = bias
+		for _, draft := range []int{0, 7} {
+			out := generate(t, e, Request{IDs: prompt, MaxTokens: 8, Sampling: c.p, Draft: draft})[0]
+			if got := ids(out); !slices.Equal(got, c.want) {
+				t.Errorf("%+v with %d guesses: %v, expected %v", c.p, draft, got, c.want)
+			}
+		}
+	}
+}
+
 // TestTopLogProbs: the alternatives to a token are the likeliest ones, with the
 // log-probabilities that scoring gives them, and asking changes nothing else.
 func TestTopLogProbs(t *testing.T) {

@@ -112,6 +112,29 @@ func TestGuessesChangeNothing(t *testing.T) {
 	}
 }
 
+// TestMinTokensInsideGuesses: a stop token that a guess holds comes neither earlier
+// nor later than without guesses.
+func TestMinTokensInsideGuesses(t *testing.T) {
+	m := tiny(t, "llama-tied/q4_1.gguf", kernel.BF16, 1)
+	e := engine(t, m, Options{MaxTokens: 64})
+	accepted := uint64(0)
+	for least := range 24 {
+		// The stop is the likeliest token of all and stands in what lookup finds.
+		r := Request{IDs: []int32{5, 9, 7, 5, 9}, StopIDs: []int32{7}, MinTokens: least, MaxTokens: 30}
+		r.Sampling.Bias = []sample.Bias{{ID: 7, Value: 1000}, {ID: 5, Value: 500}, {ID: 9, Value: 499}}
+		want := answer(generate(t, e, r)[0])
+		r.Draft = 7
+		out := generate(t, e, r)[0]
+		if answer(out) != want || len(out.Tokens) != least+1 || out.Finish != Stopped {
+			t.Errorf("min_tokens %d: %s, without guesses %s", least, answer(out), want)
+		}
+		accepted = e.Stats().Accepted
+	}
+	if accepted == 0 {
+		t.Error("no guess was right, so that was not tested")
+	}
+}
+
 // forms is a grammar with a long forced beginning and a choice in it.
 func forms(seed uint64, vocab int) *words {
 	head, tail := randomIDs(seed, 9, vocab-10), randomIDs(seed+1, 5, vocab-10)

@@ -220,3 +220,31 @@ func TestNewPoolRefuses(t *testing.T) {
 		t.Error("an odd head size was accepted")
 	}
 }
+
+// TestTruncate: what is forgotten leaves its blocks as room, and is written anew.
+func TestTruncate(t *testing.T) {
+	p := pool(t, tiny, 3)
+	s := p.NewSequence()
+	if err := s.Grow(66); err != nil {
+		t.Fatal(err)
+	}
+	s.Advance(66)
+	s.Truncate(63)
+	if s.Len() != 63 || p.Used() != 2 || s.Lacks(65) != 0 || s.Lacks(66) != 1 {
+		t.Fatalf("%d positions in %d blocks, %d lack for 66 more; expected 63 in 2, and 1", s.Len(), p.Used(), s.Lacks(66))
+	}
+	if err := s.Grow(66); err != nil {
+		t.Fatal(err)
+	}
+	s.Advance(66)
+	s.Free()
+	if p.Used() != 0 {
+		t.Errorf("%d blocks used at the end", p.Used())
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a sequence was truncated to more than it holds")
+		}
+	}()
+	s.Truncate(1)
+}
