@@ -37,7 +37,7 @@ func apply(rs []rule, s string) string {
 
 var (
 	// asIs are lines whose every figure counts.
-	asIs = regexp.MustCompile(`^\d\. |^\((refused, )?exit code \d\)$`)
+	asIs = regexp.MustCompile(`^\d\. |^status \d+: |^\((refused, )?exit code \d\)$`)
 
 	// wholeLines are about the machine, or a model's own words.
 	wholeLines = rules(
@@ -49,6 +49,7 @@ var (
 		`^         (target|candidate|baseline)\b.*$`, "         $1 <answer>",
 		`^\s+\d+\s+-?\d+\.\d+  ".*"$`, "  <token>",
 		`^\[\[.*\]\]⏎$`, "[[<completion>]]⏎",
+		`^(bank|claims|sql|abstracts): .*$`, "$1: <message>",
 	)
 
 	// ids stand in commands and in answers.
@@ -58,6 +59,9 @@ var (
 		`\br-\d{6}-\d{6}-[0-9a-f]{5}\b`, "<run>",
 		`\b[0-9a-f]{12}\b`, "<id>",
 		`, by [^\s)]+\)`, ", by <user>)",
+		`127\.0\.0\.1:\d+`, "<address>",
+		`\b\d{4}-\d\d-\d\d \d\d:\d\d\b`, "<when>",
+		`(\S+@(prod|canary) <id> \(\d+\)(, )?)+$`, "<versions>",
 	)
 
 	figures = rules(

@@ -30,6 +30,8 @@ var parts = map[string][]part{
 	"learning": {{`^\$ dlm train sft`, `^step +1/`, `^step +1/`}, {`^\$ dlm train sft`, `held-out loss`, `^ +-> .*$`}, {`^trained`, `^trained`, `^trained`}},
 	"results":  {{`^\$ dlm eval.* --show`, `^arm `, `^percent with`}, {``, `against \S+ on record, `, `^difference`}},
 	"gate":     {{`^\$ dlm gate`, `^gate: `, `^gate: `}, {`^A planted worse adapter`, `^\$ dlm gate`, `^\$ dlm gate`}, {`^planted-worse against`, `^gate: `, `^\(refused`}},
+	"load":     {{`^5\. Load`, `^closed loop`, `^abstracts `}, {`^5\. Load`, `^open loop`, `^goodput`}},
+	"moved":    {{`^7\. It becomes`, `^bank@prod -> `, `^goodput|^ +E2E`}, {`^7\. It becomes`, `^model `, `^bank `}},
 	"served":   {{``, `^prod -> `, `^prod -> `}, {`^New messages`, `.`, `^$`}, {``, `^served `, `^served `}},
 }
 
@@ -79,7 +81,7 @@ func excerpt(text, name string) (string, error) {
 
 // TestReadmesShowWhatWasRecorded: their figures are those of expected_stdout.txt.
 func TestReadmesShowWhatWasRecorded(t *testing.T) {
-	for _, file := range []string{"../README.md", "claims-desk/README.md", "bank-support/README.md"} {
+	for _, file := range []string{"../README.md", "claims-desk/README.md", "bank-support/README.md", "serving/README.md"} {
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			t.Error(err)
