@@ -83,6 +83,14 @@ func TestSlowLoris(t *testing.T) {
 	if err != nil || res.StatusCode != http.StatusRequestTimeout {
 		t.Fatal(res, err)
 	}
+	// One that is refused before its body is read holds the connection no longer.
+	p = newPlace(t, func(p *place, o *Options) { p.door.open, o.BodyTime = false, 150*time.Millisecond })
+	c = p.dial(t)
+	_, _ = io.WriteString(c, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer none\r\nContent-Length: 1000\r\n\r\n{")
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if res, err = http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != http.StatusUnauthorized {
+		t.Fatal(res, err)
+	}
 	s := HTTPServer(p.Server)
 	if s.ReadHeaderTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
 		t.Errorf("%+v", s)

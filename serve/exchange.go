@@ -43,6 +43,11 @@ func (s *Server) exchanged(endpoint string, f func(*exchange) error) http.Handle
 		x.call.ID = x.id
 		x.ctx, x.cancel = context.WithCancel(r.Context())
 		defer x.cancel()
+		if r.ContentLength != 0 {
+			// A refusal does not read the body, but net/http does before it lets the
+			// refusal go: who has no key must not hold a connection for ever.
+			_ = x.rc.SetReadDeadline(time.Now().Add(s.o.BodyTime))
+		}
 		w.Header().Set("X-Request-Id", x.id)
 		x.end(x.run(f))
 	})

@@ -3,6 +3,7 @@ package native
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -81,6 +82,9 @@ func (n *Native) together(ctx context.Context, count int, add func(e *infer.Engi
 	}
 	for i, s := range seqs {
 		if err := finish(i, s, c.started[i]); err != nil {
+			if errors.Is(err, infer.ErrFormat) {
+				err = &dlm.Fault{Kind: dlm.FaultRequest, Param: "response_format", Err: err}
+			}
 			return requestError(count, i, err)
 		}
 	}

@@ -45,7 +45,7 @@ func parseJSON(raw []byte) (any, error) {
 
 func readValue(d *json.Decoder, at string, depth int) (any, error) {
 	if depth > maxSchemaDepth {
-		return nil, fmt.Errorf("%s: the schema nests deeper than %d", at, maxSchemaDepth)
+		return nil, fmt.Errorf("%.60s...: the schema nests deeper than %d", at, maxSchemaDepth)
 	}
 	t, err := d.Token()
 	if err != nil {

@@ -125,17 +125,21 @@ func (e *Engine) pickAllowed(s *Sequence, logits []float32, at sample.Place, wor
 	return id, err
 }
 
+// ErrFormat means that a completion cannot go on as its request wants it: the
+// fault is the request's.
+var ErrFormat = errors.New("the completion cannot be what it must be")
+
 // deadEnd is the error of a completion that no token can go on with.
 func (s *Sequence) deadEnd(n int, tooShort bool) error {
 	if g, ok := s.grammar.(interface{ Err() error }); ok && g.Err() != nil {
-		return fmt.Errorf("after %d tokens: %w", n, g.Err())
+		return fmt.Errorf("%w: after %d tokens: %w", ErrFormat, n, g.Err())
 	}
 	want := ""
 	if g, ok := s.grammar.(interface{ Expected() string }); ok {
 		want = "; it still expects " + g.Expected()
 	}
 	if tooShort {
-		return fmt.Errorf("after %d tokens the format allows no more text, and min_tokens %d no end; ask for fewer tokens", n, s.least)
+		return fmt.Errorf("%w: after %d tokens the format allows no more text, and min_tokens %d no end; ask for fewer tokens", ErrFormat, n, s.least)
 	}
-	return fmt.Errorf("after %d tokens no token of the base's vocabulary can go on with what the format asks for%s", n, want)
+	return fmt.Errorf("%w: after %d tokens no token of the base's vocabulary can go on with what the format asks for%s", ErrFormat, n, want)
 }

@@ -70,7 +70,8 @@ func (p Params) Penalises() bool {
 // repeats reports whether the repetition penalty is on.
 func (p Params) repeats() bool { return p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 }
 
-// Greedy reports whether the choice is the most likely token.
-func (p Params) Greedy() bool { return p.Temperature == 0 }
+// Greedy reports whether the choice is the most likely token. A temperature
+// below 1e-5 counts as 0: logits divided by it would not be numbers any more.
+func (p Params) Greedy() bool { return p.Temperature < 1e-5 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }

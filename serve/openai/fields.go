@@ -74,6 +74,9 @@ var generating = fields{use: sampled, ignore: ignored, neutral: neutralValues}
 // decode reads one JSON object into v after it has looked at its fields. Names are
 // those of the wire to the letter; v's own are checked by the tests against f.
 func (f fields) decode(body []byte, v any) error {
+	if err := wellFormed(body); err != nil {
+		return err
+	}
 	var all map[string]json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if err := dec.Decode(&all); err != nil {
@@ -84,6 +87,9 @@ func (f fields) decode(body []byte, v any) error {
 	}
 	if all == nil {
 		return refused("", "the body is null; expected a JSON object")
+	}
+	if name, more := twice(body); more {
+		return refused(name, "%s stands in the body twice; which one counts is anybody's guess", quote(name))
 	}
 	names := make([]string, 0, len(all))
 	for name := range all {
