@@ -193,3 +193,23 @@ func BenchmarkPrefill(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N*512)/b.Elapsed().Seconds(), "tokens/s")
 }
+
+// BenchmarkPrefix times the first token after a prompt of 513 tokens on the real
+// model: one that nobody has asked for, and one whose blocks are kept.
+func BenchmarkPrefix(b *testing.B) {
+	m := load(b, realModel(b), kernel.BF16, 0)
+	e := engine(b, m, Options{})
+	r := Request{IDs: randomIDs(1, 513, m.Config().Vocab), MaxTokens: 1}
+	for _, kept := range []bool{false, true} {
+		b.Run(fmt.Sprintf("kept=%v", kept), func(b *testing.B) {
+			for b.Loop() {
+				if !kept {
+					e.Forget()
+				}
+				if _, err := e.Generate(context.Background(), []Request{r}, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

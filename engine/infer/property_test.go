@@ -18,7 +18,8 @@ type served struct {
 	score *ScoreRequest
 	seq   *Sequence
 	seen  []Token // emitted
-	gone  bool    // dropped
+	form  func() Grammar
+	gone  bool // dropped
 }
 
 // TestNothingElseChangesAnAnswer is engine law 2 as a server meets it: under random
@@ -76,7 +77,13 @@ func (w *crowd) draw(t *rapid.T, blocks int) *served {
 	r.Draft, r.TopLogProbs = rapid.IntRange(0, 6).Draw(t, "draft"), rapid.IntRange(0, 2).Draw(t, "top")
 	r.PromptLogProbs = rapid.IntRange(0, 3).Draw(t, "report") == 0
 	r.PromptOnly = r.PromptLogProbs && rapid.Bool().Draw(t, "only")
-	return &served{gen: r}
+	s := &served{gen: r, form: func() Grammar { return nil }}
+	if rapid.IntRange(0, 3).Draw(t, "format") == 0 {
+		seed := rapid.Uint64Range(1, 3).Draw(t, "form")
+		s.form = func() Grammar { return forms(seed, vocab) }
+		r.Grammar, r.StopIDs = s.form(), []int32{2}
+	}
+	return s
 }
 
 // run lets requests come and go until all are done.
@@ -177,7 +184,7 @@ func (w *crowd) compare(t *rapid.T, all []*served) {
 		default:
 			got, err := s.seq.Result()
 			plain := *s.gen
-			plain.Draft = 0
+			plain.Draft, plain.Grammar = 0, s.form()
 			want, err2 := alone.Generate(context.Background(), []Request{plain}, nil)
 			if err != nil || err2 != nil {
 				t.Fatal(err, err2)
