@@ -192,4 +192,3 @@ func (r *rig) refuses(model, text string) {
 		r.t.Errorf("%s: %+v, %v; want a refusal with %q", model, got, err, text)
 	}
 }
-
