@@ -235,6 +235,31 @@ func TestRefusedPromotionKeepsTheOld(t *testing.T) {
 	r.refuses("bank@canary", "trained on base")
 }
 
+// An engine without room is asked again at the next poll, not half a minute later.
+func TestBusyPromotionIsTriedAgain(t *testing.T) {
+	r := newRig(t)
+	r.o.Poll = 5 * time.Millisecond
+	one := put(t, r.store, "bank", "one", ourBase)
+	point(t, r.store, "bank@prod", one, 0)
+	r.host.refuse["one"] = dlm.Faultf(dlm.FaultBusy, "", "no room")
+	r.start()
+	r.refuses("bank", "no room")
+	poll, stop := context.WithCancel(ctx)
+	ended := make(chan bool)
+	go func() { r.Run(poll); close(ended) }()
+	defer func() { stop(); <-ended }()
+	r.host.mu.Lock()
+	clear(r.host.refuse)
+	r.host.mu.Unlock()
+	for range 1000 {
+		if _, err := r.Route(ctx, serve.Query{Model: "bank"}); err == nil {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	r.is("bank", "one", "prod")
+}
+
 func TestStoreFails(t *testing.T) {
 	r := newRig(t)
 	a1 := put(t, r.store, "bank", "one", ourBase)

@@ -15,7 +15,8 @@ const (
 	// warmTimeout is how long one adapter may take to come into memory.
 	warmTimeout = 2 * time.Minute
 	// retryFailed is how long an adapter that was refused is left alone: its files do
-	// not change, but memory or an engine may be back.
+	// not change, but an engine may be back. Where room was missing it is tried again
+	// at the next poll.
 	retryFailed = 30 * time.Second
 	// adaptersEvery is how many polls pass without a moved alias until the list of
 	// adapters is read again.
@@ -24,8 +25,8 @@ const (
 
 // failure is an adapter that could not be brought in.
 type failure struct {
-	at  time.Time
-	err error
+	until time.Time // when it is tried again
+	err   error
 }
 
 // seen is what the store held when it was read last.
@@ -115,7 +116,7 @@ func (c *Catalog) read(ctx context.Context, all bool) (*registry.Names, error) {
 // dueAgain says whether an adapter that was refused is to be tried again.
 func (c *Catalog) dueAgain() bool {
 	for _, f := range c.failed {
-		if time.Since(f.at) >= retryFailed {
+		if !time.Now().Before(f.until) {
 			return true
 		}
 	}
@@ -215,7 +216,7 @@ func (c *Catalog) version(ctx context.Context, a dlm.Artifact) *version {
 
 // bring loads and pins an adapter, unless it was refused a moment ago.
 func (c *Catalog) bring(ctx context.Context, v *version) error {
-	if f, ok := c.failed[v.digest]; ok && time.Since(f.at) < retryFailed {
+	if f, ok := c.failed[v.digest]; ok && time.Now().Before(f.until) {
 		return f.err
 	}
 	inTime, cancel := context.WithTimeout(ctx, warmTimeout)
@@ -225,7 +226,11 @@ func (c *Catalog) bring(ctx context.Context, v *version) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		c.failed[v.digest] = failure{time.Now(), err}
+		again := retryFailed
+		if dlm.FaultOf(err) == dlm.FaultBusy {
+			again = c.o.Poll
+		}
+		c.failed[v.digest] = failure{time.Now().Add(again), err}
 		return err
 	}
 	delete(c.failed, v.digest)
