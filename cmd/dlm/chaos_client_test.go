@@ -330,7 +330,12 @@ func (c *chaos) setLoaded(name string, loaded bool) {
 	if loaded {
 		path, body, after = "/v1/load_lora_adapter", map[string]string{"lora_name": name, "lora_path": c.folders[name]}, c.digests[name]
 	}
-	if status, text := c.post(path, body); status != http.StatusOK {
+	status, text := c.post(path, body)
+	for try := 0; status == http.StatusServiceUnavailable && try < 100; try++ { // no room just now
+		time.Sleep(20 * time.Millisecond)
+		status, text = c.post(path, body)
+	}
+	if status != http.StatusOK {
 		c.t.Errorf("%s %s: %d %s", path, name, status, text)
 	}
 	c.becomes(name, after)

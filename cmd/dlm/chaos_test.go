@@ -36,7 +36,7 @@ func TestServeChaos(t *testing.T) {
 		t.Skip("starts and kills processes")
 	}
 	last, base, steps, lr := 6*time.Second, filepath.Join(tiny, "llama-tied", "q4_1.gguf"), 80, 0.02
-	cache, memory := "384KiB", "1MiB"
+	cache, memory := "96KiB", "1MiB"
 	if long := os.Getenv("DLM_TEST_SERVE_CHAOS"); long != "" {
 		var err error
 		if last, err = time.ParseDuration(long); err != nil {
