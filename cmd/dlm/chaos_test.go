@@ -36,7 +36,7 @@ func TestServeChaos(t *testing.T) {
 		t.Skip("starts and kills processes")
 	}
 	last, base, steps, lr := 6*time.Second, filepath.Join(tiny, "llama-tied", "q4_1.gguf"), 80, 0.02
-	cache, memory := "96KiB", "1MiB"
+	cache, memory := "192KiB", "1MiB"
 	if long := os.Getenv("DLM_TEST_SERVE_CHAOS"); long != "" {
 		var err error
 		if last, err = time.ParseDuration(long); err != nil {
@@ -298,7 +298,7 @@ func (c *chaos) idle() usage {
 func (c *chaos) same(before, after usage) {
 	c.t.Helper()
 	_, m := c.get("/metrics")
-	c.t.Logf("%s; preempted %.0f, adapters dropped %.0f", c.counts(), metric(m, "dlm_preemptions_total"), metric(m, "dlm_adapter_evictions_total"))
+	c.t.Logf("%s; preempted %.0f, prompt tokens cached %.0f of %.0f, adapters dropped %.0f", c.counts(), metric(m, "dlm_preemptions_total"), metric(m, "dlm_prefix_hits_total"), metric(m, "dlm_prefix_queries_total"), metric(m, "dlm_adapter_evictions_total"))
 	c.t.Logf("heap %.1f -> %.1f MB, goroutines %.0f -> %.0f", before.heap/1e6, after.heap/1e6, before.goroutines, after.goroutines)
 	if after.heap > 1.1*before.heap+4e6 {
 		c.t.Errorf("the heap grew from %.1f to %.1f MB", before.heap/1e6, after.heap/1e6)
