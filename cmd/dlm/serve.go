@@ -215,6 +215,9 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+// linger is how long a server that is done goes on listening.
+const linger = 500 * time.Millisecond
+
 // cutOff is how long what was cut off has to end.
 const cutOff = 5 * time.Second
 
@@ -227,6 +230,9 @@ func (a *app) drain(s *serve.Server, h *http.Server, patience time.Duration) err
 	}
 	left := waitIdle(s, patience)
 	if left == 0 {
+		// Whoever had connected before the signal may not have been heard yet: closing
+		// at once would cut them off. They are told to ask elsewhere.
+		time.Sleep(linger)
 		ctx, cancel := context.WithTimeout(context.Background(), cutOff)
 		defer cancel()
 		if err := h.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
