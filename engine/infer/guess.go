@@ -59,7 +59,7 @@ func (e *Engine) guess() {
 	rows := 0 // of decoding sequences
 	e.eager = e.eager[:0]
 	for _, s := range e.running {
-		s.item.guess = 0
+		s.guess = 0
 		if s.given || s.need-s.done != 1 {
 			continue
 		}
@@ -83,7 +83,7 @@ func (e *Engine) guess() {
 		best.chance, best.granted = best.next(), best.granted+1
 	}
 	for _, s := range e.eager {
-		s.item.guess = s.granted
+		s.guess = s.granted
 		s.creep()
 	}
 }

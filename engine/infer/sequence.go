@@ -43,12 +43,11 @@ type Sequence struct {
 	emit   func(Token)
 
 	// of a scoring, and of a generation that reports its prompt
-	given  bool            // nothing is generated
-	scores []float32       // [until-from], filled from the front; nil when none are wanted
-	from   int             // first token that is scored
-	until  int             // the one after the last
-	tops   [][]Alternative // of the tokens that are scored; nil when none are wanted
-	report []Token         // of the prompt
+	given  bool      // nothing is generated
+	scores []float32 // [until-from], filled from the front; nil when none are wanted
+	from   int       // first token that is scored
+	until  int       // the one after the last
+	report []Token   // of the prompt
 }
 
 // Done reports whether the sequence has ended, by finishing or by an error.
