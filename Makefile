@@ -7,7 +7,7 @@ LINT_VERSION := v2.15.0
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-arm64 lint demo demo-quick bench goldens interop fuzz
+.PHONY: help build test test-arm64 lint demo demo-quick bench goldens interop chaos fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ goldens: ## make the reference values again from PyTorch, PEFT and tokenizers (n
 
 interop: build ## real peers: PEFT, tokenizers, huggingface_hub (needs Python)
 	interop/run.sh
+
+chaos: ## ten minutes of load on dlm serve while adapters move, clients leave, memory is short; DLM_TEST_MODEL=FILE for a real base
+	DLM_TEST_SERVE_CHAOS=$${DLM_TEST_SERVE_CHAOS:-10m} $(GO) test ./cmd/dlm -run TestServeChaos -v -count=1 -timeout 60m
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME each

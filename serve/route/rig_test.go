@@ -100,7 +100,7 @@ func (f *flaky) History(ctx context.Context, name string) ([]dlm.AliasChange, er
 }
 
 // folder writes an adapter folder whose weights are a text.
-func folder(t *testing.T, weights, base string) string {
+func folder(t testing.TB, weights, base string) string {
 	t.Helper()
 	dir := t.TempDir()
 	id, err := json.Marshal(map[string]any{"format": 1, "base_name": "tiny", "base_hash": base, "tokenizer_hash": "tok", "template_hash": "tpl", "stop_ids": []int{2}})
@@ -115,7 +115,7 @@ func folder(t *testing.T, weights, base string) string {
 	return dir
 }
 
-func put(t *testing.T, s dlm.Store, name, weights, base string) dlm.Digest {
+func put(t testing.TB, s dlm.Store, name, weights, base string) dlm.Digest {
 	t.Helper()
 	a, err := s.Put(ctx, dlm.Artifact{Kind: dlm.KindAdapter, Name: name}, folder(t, weights, base))
 	if err != nil {
@@ -124,7 +124,7 @@ func put(t *testing.T, s dlm.Store, name, weights, base string) dlm.Digest {
 	return a.ID
 }
 
-func point(t *testing.T, s dlm.Store, alias string, id dlm.Digest, share float64) {
+func point(t testing.TB, s dlm.Store, alias string, id dlm.Digest, share float64) {
 	t.Helper()
 	if err := s.SetAlias(ctx, dlm.AliasChange{Alias: alias, Adapter: id, Share: share, Why: "promote"}); err != nil {
 		t.Fatal(err)
@@ -134,14 +134,14 @@ func point(t *testing.T, s dlm.Store, alias string, id dlm.Digest, share float64
 // rig is a catalog with its surroundings.
 type rig struct {
 	*Catalog
-	t     *testing.T
+	t     testing.TB
 	store *flaky
 	host  *host
 	o     Options
 	draw  float64
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	r := &rig{t: t, store: &flaky{Memory: testkit.NewMemory(t)}, host: newHost(), draw: 0.5}
 	r.o = Options{
 		Engines: []Engine{{Name: "native", Model: "tiny", Base: ourBase, Template: "tpl", Context: 256, Host: r.host, Folders: true, System: "Be kind."}},
