@@ -148,6 +148,10 @@ func (d *decoder) decode(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	switch v.Kind() {
+	case reflect.Pointer: // nil until it is given
+		to := reflect.New(v.Type().Elem())
+		d.decode(n, to.Elem(), path)
+		v.Set(to)
 	case reflect.Struct:
 		d.decodeStruct(n, v, path)
 	case reflect.Slice:

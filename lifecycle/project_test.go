@@ -177,6 +177,8 @@ func TestParseErrors(t *testing.T) {
 		{"serve with an unknown kind", minimal + "serve:\n  upstreams: [{name: a, kind: vlm, url: \"http://x\"}]\n", 6, 31, "serve.upstreams[0].kind", []string{"did you mean vllm?"}},
 		{"serve with a key in the file", minimal + "serve:\n  upstreams: [{name: a, kind: vllm, url: \"http://x\", api_key_env: \"sk-1\"}]\n", 6, 67, "serve.upstreams[0].api_key_env", []string{"does not belong in this file"}},
 		{"serve with an upstream's alias", minimal + "serve:\n  upstreams: [{name: a, kind: vllm, url: \"http://x\", models: [a@b]}]\n", 6, 63, "serve.upstreams[0].models[0]", []string{"no @"}},
+		{"serve with a text for a number", minimal + "serve:\n  draft: many\n", 6, 10, "serve.draft", []string{"a whole number"}},
+		{"serve with a number below 0", minimal + "serve:\n  draft: -1\n", 6, 10, "serve.draft", []string{"7"}},
 		{"serve nothing", minimal + "serve:\n  native: off\n", 6, 11, "serve.native", []string{"there are no upstreams"}},
 		{"bad alias", minimal + "promote:\n  alias: Prod!\n", 6, 10, "promote.alias", []string{"lower-case"}},
 		{"one column", "base: b\ndata:\n  train: data/train.jsonl\n  prompt: q\n", 2, 1, "data.completion", []string{"both, or neither"}},
@@ -385,7 +387,7 @@ func TestServeAsDocumented(t *testing.T) {
 			t.Errorf("docs/SERVING.md does not show serve.%s", n)
 		}
 	}
-	if len(p.Serve.Upstreams) != 3 || p.Serve.Draft != 8 {
+	if len(p.Serve.Upstreams) != 3 || p.Serve.Draft == nil || *p.Serve.Draft != 8 {
 		t.Errorf("%+v", p.Serve)
 	}
 	_, block, _ = strings.Cut(projectTemplate, "\n# serve:")
