@@ -72,9 +72,7 @@ func (s *formatShelf) automaton(t *Text, key [sha256.Size]byte, f *dlm.Format) (
 		return nil, err
 	}
 	e.Value.(*shelvedFormat).a = a
-	if !ok {
-		s.shrink(e)
-	}
+	s.shrink(e) // automata grow as they are used
 	return a, nil
 }
 
