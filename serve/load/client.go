@@ -182,7 +182,7 @@ func (s *Server) do(ctx context.Context, c *http.Client, p *Plan, a ask, start t
 	}
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) //nolint:errcheck // the status says it already
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // the status says what matters
 		x.fail(fmt.Sprintf("status %d", resp.StatusCode), "%.300s", text)
 	case s.Whole:
 		x.readWhole(resp.Body)
@@ -258,7 +258,7 @@ func (x *exchange) readStream(body io.Reader, start time.Time) {
 		data, err := e.next()
 		at := time.Since(start)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			x.fail(failCut, "the stream ended without [DONE], after %d pieces", len(x.chunks))
 			return
 		case err != nil:

@@ -29,8 +29,8 @@ func (e *events) next() ([]byte, error) {
 	some := false
 	for {
 		line, err := e.line()
-		if err != nil && (err != io.EOF || len(line) == 0) {
-			if err == io.EOF && some {
+		if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
+			if errors.Is(err, io.EOF) && some {
 				return e.data, nil
 			}
 			return nil, err
@@ -60,11 +60,11 @@ func (e *events) next() ([]byte, error) {
 // line reads a line of bounded length with its end.
 func (e *events) line() ([]byte, error) {
 	line, err := e.r.ReadSlice('\n')
-	if err != bufio.ErrBufferFull {
+	if !errors.Is(err, bufio.ErrBufferFull) {
 		return line, err
 	}
 	whole := bytes.Clone(line)
-	for err == bufio.ErrBufferFull {
+	for errors.Is(err, bufio.ErrBufferFull) {
 		if len(whole) > maxEvent {
 			return nil, errLongEvent
 		}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestEvents(t *testing.T) {
 	want := []string{"a", "b\nc", long, "[DONE]"}
 	for what, r := range map[string]io.Reader{"at once": strings.NewReader(in), "by bytes": iotest.OneByteReader(strings.NewReader(in))} {
 		got, err := all(r)
-		if err != io.EOF || strings.Join(got, "|") != strings.Join(want, "|") {
+		if !errors.Is(err, io.EOF) || strings.Join(got, "|") != strings.Join(want, "|") {
 			t.Errorf("%s: %.80q, %v", what, got, err)
 		}
 	}
