@@ -56,7 +56,7 @@ func TestDrain(t *testing.T) {
 		}
 		f := &front{}
 		server := serve.HTTPServer(f)
-		go server.Serve(l) //nolint:errcheck // closed below
+		go server.Serve(l)
 		url := "http://" + l.Addr().String()
 		if code, body := get(t, url+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "being loaded") {
 			t.Errorf("before the base is loaded: %d %s", code, body)
