@@ -163,6 +163,9 @@ func (e *Engine) lora(name string) ([]scale, error) {
 	return out, nil
 }
 
+// URL is where the server answers.
+func (e *Engine) URL() string { return e.url }
+
 // Close ends a child.
 func (e *Engine) Close() error {
 	if e.server != nil {

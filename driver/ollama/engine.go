@@ -144,6 +144,12 @@ func (e *Engine) create(ctx context.Context) error {
 	return fmt.Errorf("ollama create refused the Modelfile (%w): %s", err, last)
 }
 
+// URL is where the server answers.
+func (e *Engine) URL() string { return e.url }
+
+// Name is what the server calls the model.
+func (e *Engine) Name() string { return e.name }
+
 // Close removes the model, and ends the server if it is our own.
 func (e *Engine) Close() error {
 	if e.server != nil {

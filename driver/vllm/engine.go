@@ -91,6 +91,10 @@ func (e *Engine) connect(ctx context.Context) error {
 // Version is vLLM's own.
 func (e *Engine) Version() string { return e.version }
 
+// Address is where the server answers, the key that it wants, and what it calls
+// the base.
+func (e *Engine) Address() (url, key, base string) { return e.url, e.key, e.model }
+
 // PID is the process of a child, the head of its group; 0 for a vLLM that ran
 // already.
 func (e *Engine) PID() int {
