@@ -33,6 +33,20 @@ if [ "${1:-}" != tiny ] && [ -n "${DLM_VLLM_PYTHON:-${VLLM_PYTHON:-}}" ]; then
   run "vLLM" env DLM_INTEROP=1 DLM_PYTHON="$PY" DLM_VLLM_PYTHON="${DLM_VLLM_PYTHON:-$VLLM_PYTHON}" DLM_TEST_MODEL="$MODEL" \
     VLLM_CPU_KVCACHE_SPACE="${VLLM_CPU_KVCACHE_SPACE:-1}" "${GO:-go}" test -C "$root" -count=1 -v -timeout 60m ./interop/vllm
 fi
+if [ "${1:-}" != tiny ]; then
+  export HF
+  fresh() { rm -rf "$work/$1"; mkdir "$work/$1"; echo "$work/$1"; }
+  if "$PY" -c 'import openai' 2>/dev/null; then
+    run "the gateway and OpenAI's client for Python" "$PY" "$here/serve_openai.py" "$(fresh openai)" "$MODEL"
+  fi
+  if [ -z "${DLM_NO_GO_CLIENT:-}" ]; then
+    run "the gateway and OpenAI's client for Go" "$PY" "$here/serve_go.py" "$(fresh go)" "$MODEL"
+  fi
+  if "$PY" -c 'import lm_eval' 2>/dev/null; then
+    run "the gateway and lm-evaluation-harness" "$PY" "$here/serve_lm_eval.py" "$(fresh lm-eval)" "$MODEL"
+  fi
+  run "llama.cpp and Ollama" env DLM_INTEROP=1 DLM_TEST_MODEL="$MODEL" "${GO:-go}" test -C "$root" -count=1 -v -timeout 60m ./interop/peers
+fi
 if "$PY" -c 'import trl' 2>/dev/null; then # over an sshd of its own, on Ray where DLM_RAY names the command, two processes
   run "where training runs" env DLM_INTEROP=1 DLM_PYTHON="$PY" DLM_BIN="$DLM" "${GO:-go}" test -C "$root" -count=1 -v -timeout 60m ./interop/places
 fi

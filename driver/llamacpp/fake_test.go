@@ -124,8 +124,8 @@ func complete(kind string, w http.ResponseWriter, r *http.Request) {
 		if kind == "old" {
 			probs = []any{}
 		}
-		if q.Stream {
-			event(map[string]any{"tokens": []int32{id}, "completion_probabilities": probs[max(0, len(probs)-1):], "stop": false})
+		if q.Stream && id != 'e' { // as if it ended within a character
+			event(map[string]any{"tokens": []int32{id}, "completion_probabilities": probs[max(0, len(probs)-1):], "stop": false, "tokens_predicted": n})
 		}
 		return r.Context().Err() == nil && !(kind == "eos" && n == 2) // an id that ends a text by the file alone
 	})
@@ -136,7 +136,7 @@ func complete(kind string, w http.ResponseWriter, r *http.Request) {
 	if kind == "eos" {
 		how = "eos"
 	}
-	event(map[string]any{"tokens": tokens, "completion_probabilities": probs, "stop": true, "stop_type": how})
+	event(map[string]any{"tokens": tokens, "completion_probabilities": probs, "stop": true, "stop_type": how, "tokens_predicted": n})
 }
 
 // told is what llama.cpp tells of a token.

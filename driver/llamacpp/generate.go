@@ -2,6 +2,7 @@ package llamacpp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,6 +66,9 @@ func (e *Engine) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 		}
 		r.out.PromptTokens = len(in[i].Prompt)
 		err := e.stream(ctx, in[i], r.event)
+		if errors.Is(err, errGap) {
+			err = e.whole(ctx, in[i], &r)
+		}
 		r.out.Latency = time.Since(start)
 		out[i] = r.out
 		return err
@@ -199,6 +203,9 @@ type reading struct {
 
 // event takes one event of the stream; remote.ErrDone ends it.
 func (r *reading) event(c chunk) error {
+	if len(r.out.Tokens)+len(c.Tokens) < c.Made {
+		return errGap
+	}
 	for i, id := range c.Tokens {
 		if i >= len(c.Probs) || c.Probs[i].ID != id {
 			return fmt.Errorf("llama-server gave token %d no log-probability; expected a version of 2025 or later", id)

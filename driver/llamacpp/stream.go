@@ -3,6 +3,7 @@ package llamacpp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,7 +17,8 @@ type chunk struct {
 	Tokens   []int32 `json:"tokens"`
 	Probs    []prob  `json:"completion_probabilities"`
 	Stop     bool    `json:"stop"`
-	StopType string  `json:"stop_type"` // "eos", "limit", "word", with the last event
+	Made     int     `json:"tokens_predicted"` // as far as this event
+	StopType string  `json:"stop_type"`        // "eos", "limit", "word", with the last event
 	Error    *struct {
 		Message string `json:"message"`
 	} `json:"error"`
@@ -68,4 +70,33 @@ func readEvents(r io.Reader, f func(chunk) error) error {
 		}
 		return f(c)
 	})
+}
+
+// errGap is a stream that left out tokens: llama-server sends no event for one that
+// ends within a character, and the next event is of its last token alone.
+var errGap = errors.New("the stream left out a token")
+
+// whole asks a completion again, not streamed, and reads what r has not.
+func (e *Engine) whole(ctx context.Context, q request, r *reading) error {
+	q.Stream = false
+	body, err := e.do(ctx, http.MethodPost, "/completion", q)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	var c chunk
+	if err := json.NewDecoder(body).Decode(&c); err != nil {
+		return fmt.Errorf("llama-server's answer: %w", err)
+	}
+	for i, t := range r.out.Tokens {
+		if i >= len(c.Tokens) || c.Tokens[i] != t.ID {
+			return fmt.Errorf("llama-server left out a token of its stream, and asked again it gives other tokens from the %dth on", i+1)
+		}
+	}
+	n := len(r.out.Tokens)
+	c.Tokens, c.Probs = c.Tokens[n:], c.Probs[min(n, len(c.Probs)):]
+	if err := r.event(c); err != nil && !errors.Is(err, remote.ErrDone) {
+		return err
+	}
+	return nil
 }
