@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -26,7 +27,7 @@ type served struct {
 // arrivals, tenants, adapters, shared prompts, cancellations, limits of a step and
 // a cache that is far too small, each answer has the tokens and the bits that it
 // has alone in an engine that shares nothing; and at the end no block is held.
-// When it fails it prints the seed (-rapid.seed) that makes it fail again.
+// When it fails it prints the seed of its draws, and the flag that repeats them.
 func TestNothingElseChangesAnAnswer(t *testing.T) {
 	for _, name := range []string{"llama-tied/q4_1.gguf", "qwen2"} {
 		t.Run(name, func(t *testing.T) {
@@ -34,12 +35,14 @@ func TestNothingElseChangesAnAnswer(t *testing.T) {
 			w := &crowd{m: m, adapters: []model.Adapter{nil, adapter(m, 4, 1), adapter(m, 3, 2), patterned(m)}, keys: []string{"", "one", "two", ""}}
 			var n Stats
 			rapid.Check(t, func(t *rapid.T) {
+				w.r = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 				e, all := w.run(t)
 				w.compare(t, all)
 				s := e.Stats()
 				n.Preempted += s.Preempted
 				n.Cached += s.Cached
 			})
+			t.Logf("%d sequences started over, %d tokens were found in the cache", n.Preempted, n.Cached)
 			if !testing.Short() && (n.Preempted == 0 || n.Cached == 0) { // rapid draws fewer then
 				t.Errorf("%d sequences started over and %d tokens were found in the cache: that was not tested", n.Preempted, n.Cached)
 			}
@@ -52,34 +55,39 @@ type crowd struct {
 	m        *model.Model
 	adapters []model.Adapter
 	keys     []string
+	r        *rand.Rand
 }
 
+// between draws a number from lo to hi. All of them are equally likely, unlike
+// rapid's, which are small: prompts of one token share nothing and evict nobody.
+func (w *crowd) between(lo, hi int) int { return lo + w.r.IntN(hi-lo+1) }
+
 // draw makes a request that takes at most blocks cache blocks. Prompts begin alike.
-func (w *crowd) draw(t *rapid.T, blocks int) *served {
+func (w *crowd) draw(blocks int) *served {
 	vocab := w.m.Config().Vocab
 	most := min(blocks*64, 250)
-	ids := slices.Clone(randomIDs(uint64(rapid.IntRange(100, 101).Draw(t, "family")), 200, vocab)[:rapid.IntRange(1, min(200, most-10)).Draw(t, "prefix")])
-	ids = append(ids, randomIDs(rapid.Uint64Range(1, 3).Draw(t, "own"), rapid.IntRange(0, 8).Draw(t, "suffix"), vocab)...)
-	a := rapid.IntRange(0, len(w.adapters)-1).Draw(t, "adapter")
-	tenant := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "tenant")
-	if len(ids) > 1 && rapid.IntRange(0, 3).Draw(t, "score") == 0 {
+	ids := slices.Clone(randomIDs(uint64(w.between(100, 101)), 200, vocab)[:w.between(1, min(200, most-10))])
+	ids = append(ids, randomIDs(uint64(w.between(1, 3)), w.between(0, 8), vocab)...)
+	a := min(w.between(0, len(w.adapters)-1), w.between(0, len(w.adapters)-1)) // those with keys more often
+	tenant := string(rune('a' + w.between(0, 2)))
+	if len(ids) > 1 && w.between(0, 3) == 0 {
 		return &served{score: &ScoreRequest{
-			IDs: ids, From: rapid.IntRange(1, len(ids)).Draw(t, "from"), Adapter: w.adapters[a], Key: w.keys[a], Tenant: tenant,
-			Route: rapid.SampledFrom([]Route{Auto, Cached}).Draw(t, "route"),
+			IDs: ids, From: w.between(1, len(ids)), Adapter: w.adapters[a], Key: w.keys[a], Tenant: tenant,
+			Route: []Route{Auto, Cached}[w.between(0, 1)],
 		}}
 	}
 	r := &Request{IDs: ids, Adapter: w.adapters[a], Key: w.keys[a], Tenant: tenant}
-	r.MaxTokens = rapid.IntRange(1, min(30, most-len(ids))).Draw(t, "tokens")
-	if rapid.Bool().Draw(t, "samples") {
-		r.Sampling.Temperature, r.Sampling.TopP, r.Sampling.Seed = 1.2, 0.95, rapid.Uint64Range(1, 2).Draw(t, "seed")
-		r.Sampling.RepetitionPenalty = rapid.SampledFrom([]float64{0, 1.2}).Draw(t, "penalty")
+	r.MaxTokens = w.between(1, min(60, most-len(ids)))
+	if w.between(0, 1) == 0 {
+		r.Sampling.Temperature, r.Sampling.TopP, r.Sampling.Seed = 1.2, 0.95, uint64(w.between(1, 2))
+		r.Sampling.RepetitionPenalty = []float64{0, 1.2}[w.between(0, 1)]
 	}
-	r.Draft, r.TopLogProbs = rapid.IntRange(0, 6).Draw(t, "draft"), rapid.IntRange(0, 2).Draw(t, "top")
-	r.PromptLogProbs = rapid.IntRange(0, 3).Draw(t, "report") == 0
-	r.PromptOnly = r.PromptLogProbs && rapid.Bool().Draw(t, "only")
+	r.Draft, r.TopLogProbs = w.between(0, 6), w.between(0, 2)
+	r.PromptLogProbs = w.between(0, 3) == 0
+	r.PromptOnly = r.PromptLogProbs && w.between(0, 1) == 0
 	s := &served{gen: r, form: func() Grammar { return nil }}
-	if rapid.IntRange(0, 3).Draw(t, "format") == 0 {
-		seed := rapid.Uint64Range(1, 3).Draw(t, "form")
+	if w.between(0, 3) == 0 {
+		seed := uint64(w.between(1, 3))
 		s.form = func() Grammar { return forms(seed, vocab) }
 		r.Grammar, r.StopIDs = s.form(), []int32{2}
 	}
@@ -88,33 +96,36 @@ func (w *crowd) draw(t *rapid.T, blocks int) *served {
 
 // run lets requests come and go until all are done.
 func (w *crowd) run(t *rapid.T) (*Engine, []*served) {
-	blocks := rapid.IntRange(2, 9).Draw(t, "blocks")
-	o := Options{
-		MaxTokens:    rapid.IntRange(8, 120).Draw(t, "rows"),
-		MaxSequences: rapid.IntRange(1, 6).Draw(t, "sequences"),
-		PrefillRows:  rapid.IntRange(0, 20).Draw(t, "prefill"),
-		CacheBytes:   int64(blocks) * shapeOf(w.m).BlockBytes(),
-		NoPrefixes:   rapid.IntRange(0, 9).Draw(t, "no prefixes") == 0,
+	blocks := w.between(2, 6) // far too few, or enough to keep some
+	if w.between(0, 1) == 0 {
+		blocks = w.between(8, 20)
 	}
-	o.PrefillChunk = rapid.IntRange(1, o.MaxTokens).Draw(t, "chunk")
+	o := Options{
+		MaxTokens:    w.between(8, 150),
+		MaxSequences: w.between(1, 6),
+		PrefillRows:  w.between(0, 20),
+		CacheBytes:   int64(blocks) * shapeOf(w.m).BlockBytes(),
+		NoPrefixes:   w.between(0, 19) == 0,
+	}
+	o.PrefillChunk = w.between(1, o.MaxTokens)
 	e, err := New(w.m, letters{}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []*served
-	for coming := rapid.IntRange(1, 14).Draw(t, "requests"); coming > 0 || !e.Idle(); {
-		switch op := rapid.IntRange(0, 19).Draw(t, "operation"); {
-		case op < 4 && coming > 0:
+	for coming := w.between(2, 24); coming > 0 || !e.Idle(); {
+		switch op := w.between(0, 59); {
+		case op < 20 && coming > 0:
 			coming--
-			s := w.draw(t, blocks)
+			s := w.draw(blocks)
 			w.add(t, e, s)
 			all = append(all, s)
-		case op == 4 && len(all) > 0:
-			s := all[rapid.IntRange(0, len(all)-1).Draw(t, "dropped")]
+		case op == 20 && len(all) > 0:
+			s := all[w.between(0, len(all)-1)]
 			s.gone = s.gone || !s.seq.Done()
 			e.Drop(s.seq)
-		case op == 5:
-			e.SetPrefillRows(rapid.IntRange(0, 40).Draw(t, "prefill"))
+		case op == 21:
+			e.SetPrefillRows(w.between(0, 40))
 		default:
 			if err := e.Step(); err != nil {
 				t.Fatal(err)
