@@ -120,7 +120,10 @@ func complete(kind string, w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintln(os.Stderr, "ggml_abort: out of memory")
 			os.Exit(134)
 		}
-		tokens, probs = append(tokens, id), append(probs, told(m, id, lp, q.Probs))
+		tokens = append(tokens, id)
+		if q.Stream || id != 'e' || len(q.Samplers) == 0 {
+			probs = append(probs, told(m, id, lp, q.Probs))
+		}
 		if kind == "old" {
 			probs = []any{}
 		}

@@ -63,23 +63,29 @@ const certain = 1e9
 
 // logProb asks for the log-probability of id after the prompt.
 func (e *Engine) logProb(ctx context.Context, prompt []int32, id int32, lora []scale) (float64, error) {
+	p, err := e.told(ctx, prompt, id, lora, 1)
+	return p.LogProb, err
+}
+
+// told asks what the model gives id after the prompt, and k alternatives.
+func (e *Engine) told(ctx context.Context, prompt []int32, id int32, lora []scale, k int) (p prob, err error) {
 	body, err := e.do(ctx, http.MethodPost, "/completion", request{
-		Prompt: prompt, MaxTokens: 1, TopP: 1, Repetition: 1, Samplers: []string{}, Probs: 1, ReturnIDs: true, Cache: true,
+		Prompt: prompt, MaxTokens: 1, TopP: 1, Repetition: 1, Samplers: []string{}, Probs: k, ReturnIDs: true, Cache: true,
 		Bias: [][2]any{{id, certain}}, LoRA: lora,
 	})
 	if err != nil {
-		return 0, err
+		return p, err
 	}
 	defer body.Close()
 	var c chunk
 	if err := json.NewDecoder(body).Decode(&c); err != nil {
 		if ctx.Err() != nil {
-			return 0, ctx.Err()
+			return p, ctx.Err()
 		}
-		return 0, fmt.Errorf("llama-server's answer: %w", err)
+		return p, fmt.Errorf("llama-server's answer: %w", err)
 	}
 	if len(c.Probs) != 1 || c.Probs[0].ID != id {
-		return 0, fmt.Errorf("llama-server was to give the log-probability of token %d and did not; expected a version of 2025 or later", id)
+		return p, fmt.Errorf("llama-server was to give the log-probability of token %d and did not; expected a version of 2025 or later", id)
 	}
-	return c.Probs[0].LogProb, nil
+	return c.Probs[0], nil
 }

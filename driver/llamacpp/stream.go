@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"dlm"
 	"dlm/internal/remote"
@@ -93,10 +94,34 @@ func (e *Engine) whole(ctx context.Context, q request, r *reading) error {
 			return fmt.Errorf("llama-server left out a token of its stream, and asked again it gives other tokens from the %dth on", i+1)
 		}
 	}
+	if c.Probs, err = e.aligned(ctx, q, c); err != nil {
+		return err
+	}
 	n := len(r.out.Tokens)
-	c.Tokens, c.Probs = c.Tokens[n:], c.Probs[min(n, len(c.Probs)):]
+	c.Tokens, c.Probs = c.Tokens[n:], c.Probs[n:]
 	if err := r.event(c); err != nil && !errors.Is(err, remote.ErrDone) {
 		return err
 	}
 	return nil
+}
+
+// aligned are the log-probabilities of all tokens of a whole answer. llama-server
+// leaves out those of tokens that end within a character, too; it is asked for them.
+func (e *Engine) aligned(ctx context.Context, q request, c chunk) ([]prob, error) {
+	out, told := make([]prob, len(c.Tokens)), c.Probs
+	for i, id := range c.Tokens {
+		if len(told) > 0 && told[0].ID == id {
+			out[i], told = told[0], told[1:]
+			continue
+		}
+		if len(c.Probs) == 0 {
+			return nil, fmt.Errorf("llama-server gave token %d no log-probability; expected a version of 2025 or later", id)
+		}
+		var err error
+		before := append(slices.Clone(q.Prompt), c.Tokens[:i]...)
+		if out[i], err = e.told(ctx, before, id, q.LoRA, q.Probs); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
