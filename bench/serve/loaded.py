@@ -47,9 +47,10 @@ def load(a, port, clients, adapters, seed):
             command += ["--body", name + "=" + json.dumps({"lora": scales})]
         command += ["--body", json.dumps({"cache_prompt": False})]
     r = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    report = json.loads(r.stdout or "{}")
     if r.returncode:
-        sys.exit(f"dlm bench serve ended with exit code {r.returncode}: {r.stdout[-300:].decode(errors='replace')}")
-    return json.loads(r.stdout)
+        sys.exit(f"dlm bench serve ended with exit code {r.returncode}: {report.get('errors') or report.get('error')}")
+    return report
 
 
 def main():
