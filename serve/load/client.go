@@ -40,7 +40,7 @@ func (s *Server) client() *http.Client {
 	}
 	return &http.Client{Transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		MaxIdleConnsPerHost: 4096, // an idle connection is used again, whatever their number
+		MaxIdleConnsPerHost: 4096,            // an idle connection is used again, whatever their number
 		IdleConnTimeout:     2 * time.Second, // before servers end it: one that is closed while a request is sent looks like a failure
 		DisableCompression:  true,
 	}}
