@@ -121,13 +121,13 @@ func complete(kind string, w http.ResponseWriter, r *http.Request) {
 			os.Exit(134)
 		}
 		tokens = append(tokens, id)
-		if q.Stream || id != 'e' || len(q.Samplers) == 0 {
+		if q.Stream || id != '~' {
 			probs = append(probs, told(m, id, lp, q.Probs))
 		}
 		if kind == "old" {
 			probs = []any{}
 		}
-		if q.Stream && id != 'e' { // as if it ended within a character
+		if q.Stream && id != '~' { // as if it ended within a character
 			event(map[string]any{"tokens": []int32{id}, "completion_probabilities": probs[max(0, len(probs)-1):], "stop": false, "tokens_predicted": n})
 		}
 		return r.Context().Err() == nil && !(kind == "eos" && n == 2) // an id that ends a text by the file alone

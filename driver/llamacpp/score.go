@@ -68,24 +68,51 @@ func (e *Engine) logProb(ctx context.Context, prompt []int32, id int32, lora []s
 }
 
 // told asks what the model gives id after the prompt, and k alternatives.
-func (e *Engine) told(ctx context.Context, prompt []int32, id int32, lora []scale, k int) (p prob, err error) {
+func (e *Engine) told(ctx context.Context, prompt []int32, id int32, lora []scale, k int) (prob, error) {
+	c, err := e.forced(ctx, prompt, id, lora, k)
+	if err != nil || len(c.Probs) == 1 && c.Probs[0].ID == id {
+		return firstOf(c.Probs), err
+	}
+	// Nothing is told of a token that ends within a character. Of one that ends a turn
+	// it is, and every other token is among its alternatives.
+	if c, err = e.forced(ctx, prompt, e.o.Codec.StopIDs()[0], lora, wholeVocabulary); err != nil {
+		return prob{}, err
+	}
+	all := firstOf(c.Probs).Top
+	for _, p := range all {
+		if p.ID == id {
+			p.Top = all[:min(k, len(all))]
+			return p, nil
+		}
+	}
+	return prob{}, fmt.Errorf("llama-server was to give the log-probability of token %d and did not; expected a version of 2025 or later", id)
+}
+
+// wholeVocabulary is more alternatives than any base has tokens.
+const wholeVocabulary = 1 << 20
+
+func firstOf(p []prob) prob {
+	if len(p) == 0 {
+		return prob{}
+	}
+	return p[0]
+}
+
+// forced asks for the one token id after the prompt.
+func (e *Engine) forced(ctx context.Context, prompt []int32, id int32, lora []scale, k int) (c chunk, err error) {
 	body, err := e.do(ctx, http.MethodPost, "/completion", request{
 		Prompt: prompt, MaxTokens: 1, TopP: 1, Repetition: 1, Samplers: []string{}, Probs: k, ReturnIDs: true, Cache: true,
 		Bias: [][2]any{{id, certain}}, LoRA: lora,
 	})
 	if err != nil {
-		return p, err
+		return c, err
 	}
 	defer body.Close()
-	var c chunk
 	if err := json.NewDecoder(body).Decode(&c); err != nil {
 		if ctx.Err() != nil {
-			return p, ctx.Err()
+			return c, ctx.Err()
 		}
-		return p, fmt.Errorf("llama-server's answer: %w", err)
+		return c, fmt.Errorf("llama-server's answer: %w", err)
 	}
-	if len(c.Probs) != 1 || c.Probs[0].ID != id {
-		return p, fmt.Errorf("llama-server was to give the log-probability of token %d and did not; expected a version of 2025 or later", id)
-	}
-	return c.Probs[0], nil
+	return c, nil
 }
