@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"time"
 )
@@ -121,6 +122,7 @@ type exchange struct {
 	estimated      bool            // the server did not say; completion counts chunks
 	answered       string          // what the server says that answered
 	adapter        string          // and which version
+	resent         int             // times that it was sent again, on another connection
 	kind, detail   string          // what went wrong
 }
 
@@ -169,9 +171,15 @@ func (s *Server) do(ctx context.Context, c *http.Client, p *Plan, a ask, start t
 		return x
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// Some servers end a connection without saying so, and a request sent on it
+	// meets that. It is sent once more, as every client does, and counted.
+	req.Header["Idempotency-Key"] = nil // not sent: it tells net/http that this may be done
+	connections := 0
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }}))
 	s.sign(req)
 	x.sent = time.Since(start)
 	resp, err := c.Do(req)
+	x.resent = max(0, connections-1)
 	if err != nil {
 		x.fail(failConnect, "%v", errors.Unwrap(err))
 		return x

@@ -33,6 +33,7 @@ type Report struct {
 type Figures struct {
 	Requests   int `json:"requests"` // due after the ramp
 	Failed     int `json:"failed"`
+	Resent     int `json:"resent"` // because their connection had been ended
 	Prompt     int `json:"prompt_tokens"`
 	Cached     int `json:"cached_tokens"` // of the prompts, as the server says
 	Completion int `json:"completion_tokens"`
@@ -200,6 +201,7 @@ func figures(xs []*exchange) Figures {
 	f := Figures{Requests: len(xs)}
 	var ttft, itl, tpot, e2e []float64
 	for _, x := range xs {
+		f.Resent += x.resent
 		if x.kind != "" {
 			f.Failed++
 			continue
