@@ -44,11 +44,11 @@ func (a *app) startServer() (string, error) {
 			return nil //nolint:nilerr // it has ended already
 		}
 		select {
-		case <-over:
+		case err := <-over:
+			return err
 		case <-time.After(20 * time.Second):
 			return cmd.Process.Kill()
 		}
-		return nil
 	})
 	return "http://" + addr, waitReady(a.ctx, "http://"+addr, over)
 }

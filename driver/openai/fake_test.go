@@ -87,7 +87,7 @@ func (f *fake) complete(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	for _, field := range []string{"top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "structured_outputs"} {
 		if _, ok := all[field]; ok && !f.vllm {
-			refuse(w, 400, field, "Unrecognized request argument supplied: "+field)
+			refuse(w, 400, field, "Request argument not known: "+field)
 			return
 		}
 	}

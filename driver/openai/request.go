@@ -118,7 +118,7 @@ func (q *request) form(f *dlm.Format) {
 	case f.JSON:
 		q.Format = map[string]any{"type": "json_object"}
 	case len(f.Schema) > 0:
-		q.Format = map[string]any{"type": "json_schema", "json_schema": map[string]any{"name": "answer", "strict": true, "schema": json.RawMessage(f.Schema)}}
+		q.Format = map[string]any{"type": "json_schema", "json_schema": map[string]any{"name": "answer", "strict": true, "schema": f.Schema}}
 	case f.Regex != "":
 		q.Structured = map[string]any{"regex": f.Regex}
 	default:

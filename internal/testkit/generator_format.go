@@ -84,7 +84,7 @@ func checkFormat(t *testing.T, f dlm.Format, c dlm.Completion) {
 		return
 	}
 	var object map[string]any
-	ok := true
+	var ok bool
 	switch {
 	case f.JSON:
 		ok = json.Unmarshal([]byte(c.Text), &object) == nil

@@ -30,11 +30,11 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%s: %.80q, %v", what, got, err)
 		}
 	}
-	if _, err := all(io.MultiReader(strings.NewReader("data: a\n"), iotest.ErrReader(io.ErrUnexpectedEOF))); err != io.ErrUnexpectedEOF {
+	if _, err := all(io.MultiReader(strings.NewReader("data: a\n"), iotest.ErrReader(io.ErrUnexpectedEOF))); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a connection that breaks: %v", err)
 	}
 	for _, endless := range []string{strings.Repeat("z", maxEvent+20<<10), strings.Repeat("data: "+long+"\n", 200)} {
-		if _, err := all(strings.NewReader(endless)); err != errLongEvent {
+		if _, err := all(strings.NewReader(endless)); !errors.Is(err, errLongEvent) {
 			t.Errorf("an endless event: %v", err)
 		}
 	}
@@ -45,7 +45,7 @@ func FuzzEvents(f *testing.F) {
 	f.Add([]byte(":c\ndata:\ndata: [DONE]"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := all(bytes.NewReader(b))
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Fatalf("%v", err)
 		}
 		// However it is cut into reads, the events are the same.
