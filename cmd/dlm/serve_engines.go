@@ -100,7 +100,7 @@ func (a *app) upstream(name string, replicas []lifecycle.ServeUpstream) (route.E
 }
 
 func (a *app) upstreamDriver(u lifecycle.ServeUpstream) (*openai.Engine, error) {
-	o := openai.Options{URL: u.URL, Name: u.Name, VLLM: u.Kind == "vllm", NoLogProbs: u.Kind == "ollama", Wrap: watch.Transport}
+	o := openai.Options{URL: u.URL, Name: u.Name, VLLM: u.Kind == "vllm", NoLogProbs: u.Kind == "ollama", Refuses: openai.Ignored(u.Kind), Wrap: watch.Transport}
 	if u.APIKeyEnv != "" {
 		if o.APIKey = os.Getenv(u.APIKeyEnv); o.APIKey == "" {
 			return nil, usageError("api_key_env names %s, which is not set", u.APIKeyEnv)

@@ -162,9 +162,13 @@ func (e *Engine) options(s dlm.Sampling) map[string]any {
 	if s.MaxTokens == 0 {
 		s.MaxTokens = -1 // as many as it likes
 	}
+	seed := int32(remote.Seed(s) & (1<<31 - 1))
+	if seed == 0 {
+		seed = 1 << 30 // Ollama takes 0 for none
+	}
 	o := map[string]any{
 		"num_predict": s.MaxTokens, "temperature": s.Temperature, "top_k": s.TopK, "top_p": s.TopP, "min_p": s.MinP,
-		"repeat_penalty": s.RepetitionPenalty, "repeat_last_n": -1, "seed": int32(remote.Seed(s) & (1<<31 - 1)),
+		"repeat_penalty": s.RepetitionPenalty, "repeat_last_n": -1, "seed": seed,
 	}
 	if e.o.Context > 0 {
 		o["num_ctx"] = e.o.Context

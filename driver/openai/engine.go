@@ -29,14 +29,30 @@ type Options struct {
 	// some servers answer any name with what they have.
 	Models map[string]string
 
-	VLLM       bool          // the server knows vLLM's fields beyond OpenAI's
-	NoLogProbs bool          // it tells no log-probabilities: they are 0, and alternatives are refused
-	Parallel   int           // requests of one call that are under way at once; 0 = 64
-	Connect    time.Duration // to reach the server; 0 = 10 s
-	Name       string        // in errors; "" = the URL
+	VLLM       bool // the server knows vLLM's fields beyond OpenAI's
+	NoLogProbs bool // it tells no log-probabilities: they are 0, and alternatives are refused
+	// Refuses names fields of OpenAI's API that this server ignores or takes for
+	// something else; a request that asks one is refused. See Ignored.
+	Refuses  []string
+	Parallel int           // requests of one call that are under way at once; 0 = 64
+	Connect  time.Duration // to reach the server; 0 = 10 s
+	Name     string        // in errors; "" = the URL
 
 	// Wrap puts something around every exchange, such as the headers of a trace; nil = nothing.
 	Wrap func(http.RoundTripper) http.RoundTripper
+}
+
+// Ignored are the fields that servers of a kind are known to take without doing
+// what they say, for Options.Refuses: Ollama 0.6 ignores logit_bias, and what is
+// built on llama.cpp counts a prompt's tokens where the completion's alone are meant.
+func Ignored(kind string) []string {
+	switch kind {
+	case "ollama":
+		return []string{"prompt", "logit_bias", "presence_penalty", "frequency_penalty"}
+	case "llamacpp":
+		return []string{"presence_penalty", "frequency_penalty"}
+	}
+	return nil
 }
 
 // Engine is a server. Its methods may be called from several goroutines.

@@ -21,7 +21,7 @@ func serve(t *testing.T, f *fake, change func(*Options)) *Engine {
 	t.Helper()
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
-	o := Options{URL: s.URL, VLLM: f.vllm, NoLogProbs: f.silent, Models: map[string]string{"projects/bank": "bank"}}
+	o := Options{URL: s.URL, VLLM: f.vllm, NoLogProbs: f.silent, Refuses: f.refuses, Models: map[string]string{"projects/bank": "bank"}}
 	if change != nil {
 		change(&o)
 	}
@@ -44,6 +44,7 @@ func TestConformance(t *testing.T) {
 		"OpenAI's fields": {&fake{}, testkit.GeneratorOptions{Refuses: beyond}},
 		"vLLM's fields":   {&fake{vllm: true}, testkit.GeneratorOptions{}},
 		"text alone":      {&fake{silent: true}, testkit.GeneratorOptions{Refuses: append([]string{"top_logprobs", "prompt_logprobs"}, beyond...), Silent: true}},
+		"Ollama's":        {&fake{refuses: Ignored("ollama"), silent: true}, testkit.GeneratorOptions{Refuses: append(append([]string{"top_logprobs", "prompt_logprobs"}, Ignored("ollama")...), beyond...), Silent: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.o

@@ -16,11 +16,12 @@ import (
 // fake is a server of a toy model over bytes, in the shapes of OpenAI's API;
 // with vllm it knows vLLM's fields, without it refuses unknown ones.
 type fake struct {
-	vllm   bool
-	silent bool // it tells no log-probabilities
-	fail   func(w http.ResponseWriter, r *http.Request) bool
-	event  string // put into a stream after the third token
-	cut    bool   // ... which then breaks off
+	vllm    bool
+	silent  bool     // it tells no log-probabilities
+	refuses []string // what it is not to be asked
+	fail    func(w http.ResponseWriter, r *http.Request) bool
+	event   string // put into a stream after the third token
+	cut     bool   // ... which then breaks off
 
 	mu   sync.Mutex
 	seen []map[string]any

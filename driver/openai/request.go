@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 
 	"dlm"
@@ -92,6 +93,9 @@ func (e *Engine) prepare(ctx context.Context, r dlm.GenerateRequest) (*request, 
 	}
 	if s.Temperature > 0 {
 		seed := int64(remote.Seed(s) & math.MaxInt64) // signed, by the protocol
+		if seed == 0 {
+			seed = 1 << 30 // Ollama takes 0 for none
+		}
 		q.Seed = &seed
 	}
 	for id, v := range s.LogitBias {
@@ -141,6 +145,17 @@ func (e *Engine) refuse(r *dlm.GenerateRequest) error {
 			if f.asked {
 				return remote.Unsupported(e.o.Name, f.param, "OpenAI's API has no such field; where the server is a vLLM, say so (kind: vllm)")
 			}
+		}
+	}
+	for _, f := range []struct {
+		param string
+		asked bool
+	}{
+		{"prompt", len(r.Messages) == 0 && r.Raw == ""}, {"logit_bias", len(s.LogitBias) > 0},
+		{"presence_penalty", s.PresencePenalty != 0}, {"frequency_penalty", s.FrequencyPenalty != 0},
+	} {
+		if f.asked && slices.Contains(e.o.Refuses, f.param) {
+			return remote.Unsupported(e.o.Name, f.param, "this server does not do what it says")
 		}
 	}
 	switch {

@@ -171,7 +171,7 @@ func generateAlone(t *testing.T, g dlm.Generator, o GeneratorOptions) {
 	for i, r := range reqs {
 		alone, batched := generate(t, g, r)[0], together[len(reqs)-1-i]
 		same := 0
-		for same < min(len(alone.Tokens), len(batched.Tokens)) && alone.Tokens[same].ID == batched.Tokens[same].ID {
+		for same < min(len(alone.Tokens), len(batched.Tokens)) && alone.Tokens[same].ID == batched.Tokens[same].ID && alone.Tokens[same].Text == batched.Tokens[same].Text {
 			same++
 		}
 		if o.parted(alone.Tokens, batched.Tokens, same, r.Sampling) {

@@ -61,11 +61,11 @@ func TestOllama(t *testing.T) {
 		}
 	})
 	t.Run("OpenAI's API", func(t *testing.T) {
-		g, err := openai.New(openai.Options{URL: e.URL(), NoLogProbs: true, Model: e.Name() + ":latest"})
+		g, err := openai.New(openai.Options{URL: e.URL(), NoLogProbs: true, Refuses: openai.Ignored("ollama"), Model: e.Name() + ":latest"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer g.Close()
-		conforms(t, g, testkit.GeneratorOptions{Codec: n, Silent: true, Refuses: append([]string{"top_logprobs", "prompt_logprobs"}, beyond...)})
+		conforms(t, g, testkit.GeneratorOptions{Codec: n, Silent: true, Refuses: append(append([]string{"top_logprobs", "prompt_logprobs"}, openai.Ignored("ollama")...), beyond...)})
 	})
 }
