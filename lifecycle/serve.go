@@ -20,6 +20,7 @@ type ServeSpec struct {
 	Cache         Bytes           `yaml:"cache" json:"cache"`                   // of keys and values
 	AdapterMemory Bytes           `yaml:"adapter_memory" json:"adapter_memory"` // of adapters that are neither in use nor pinned
 	MaxSequences  int             `yaml:"max_sequences" json:"max_sequences"`   // in a batch
+	OwnPrefixes   bool            `yaml:"own_prefixes" json:"own_prefixes"`     // what prompts begin with alike is computed once a tenant, not once for all
 	MaxQueue      int             `yaml:"max_queue" json:"max_queue"`           // that wait for a place; 0: any number
 	Draft         *int            `yaml:"draft" json:"draft"`                   // tokens guessed ahead and verified in one step; nil = 7, 0 = none
 	Keys          string          `yaml:"keys" json:"keys"`                     // file of API keys; .dlm/keys.json

@@ -34,6 +34,7 @@ type serveCmd struct {
 	AdapterMemory *lifecycle.Bytes `help:"Memory of adapters that are neither in use nor pinned (default: 1GiB)." placeholder:"SIZE"`
 	MaxSequences  int              `help:"Sequences in a batch (default: 32)." placeholder:"N"`
 	MaxQueue      int              `help:"Sequences that may wait for a place; more are refused with 503 (default: any number)." placeholder:"N"`
+	OwnPrefixes   bool             `help:"Compute what prompts begin with alike once a tenant, not once for all: how soon an answer comes tells nobody what others have asked."`
 	Draft         *int             `help:"Tokens guessed ahead, where it pays, and verified in one step; changes no answer (default: 7; 0 is off)." placeholder:"N"`
 	Keys          string           `type:"path" help:"File of API keys (default: the project's serve.keys, else .dlm/keys.json)." placeholder:"FILE"`
 	Drain         *time.Duration   `help:"That requests under way have when it is told to end (default: 30s)." placeholder:"TIME"`

@@ -29,7 +29,7 @@ func (a *app) nativeEngine(s *serveSettings) (route.Engine, watch.Engine, error)
 	}
 	n, err := native.OpenPulled(pulled, native.Options{
 		Precision: s.precision, Quantize: s.quantize, Threads: a.flags.Threads, Code: version(),
-		MaxSequences: s.MaxSequences, MaxQueue: s.MaxQueue, Draft: *s.Draft,
+		MaxSequences: s.MaxSequences, MaxQueue: s.MaxQueue, OwnPrefixes: s.OwnPrefixes, Draft: *s.Draft,
 		CacheBytes: int64(s.Cache), AdapterBytes: int64(s.AdapterMemory), MaxITL: time.Duration(s.MaxITL),
 	})
 	if err != nil {

@@ -83,6 +83,7 @@ func (c *serveCmd) override(s *serveSettings) error {
 	s.Addr = cmp.Or(c.Addr, s.Addr, defaultAddr)
 	s.BaseName = cmp.Or(c.BaseName, s.BaseName)
 	s.MaxSequences = cmp.Or(c.MaxSequences, s.MaxSequences)
+	s.OwnPrefixes = s.OwnPrefixes || c.OwnPrefixes
 	s.MaxQueue = cmp.Or(c.MaxQueue, s.MaxQueue)
 	if s.Draft = cmp.Or(c.Draft, s.Draft); s.Draft == nil {
 		s.Draft = new(defaultDraft)

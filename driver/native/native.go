@@ -38,6 +38,7 @@ type Options struct {
 	MaxSequences int           // run at once; 0 = 32
 	CacheBytes   int64         // of the key-value cache; 0 = what the sequences need, at most 1 GiB
 	AdapterBytes int64         // of adapters in memory, as far as they are not in use or pinned; 0 = 1 GiB
+	OwnPrefixes  bool          // what prompts begin with alike is computed once a tenant, not once for all
 	MaxQueue     int           // sequences that may wait for a place; more are refused; 0 = any number
 	Draft        int           // tokens that may be guessed ahead, where it pays, and verified in one step; 0 = none; changes no answer
 	MaxITL       time.Duration // that a step may take while somebody waits for the next token, as far as prompts can wait; 0 = no matter
@@ -180,7 +181,7 @@ func (n *Native) infer() (*infer.Engine, error) {
 	}
 	var err error
 	n.engine, err = infer.New(n.m, n.tok, infer.Options{
-		MaxTokens: n.o.MaxTokens, PrefillChunk: n.o.PrefillChunk, MaxSequences: n.o.MaxSequences, CacheBytes: n.o.CacheBytes,
+		MaxTokens: n.o.MaxTokens, PrefillChunk: n.o.PrefillChunk, MaxSequences: n.o.MaxSequences, CacheBytes: n.o.CacheBytes, OwnPrefixes: n.o.OwnPrefixes,
 	})
 	n.budget = infer.NewBudget(n.o.MaxITL, cmp.Or(n.o.MaxTokens, infer.DefaultTokens))
 	return n.engine, err

@@ -34,6 +34,7 @@ type Options struct {
 	MaxSequences int   // running at once; DefaultSequences, at most MaxTokens
 	CacheBytes   int64 // of the key-value cache; what MaxSequences need, at most 1 GiB
 	PrefillRows  int   // rows of prompts in a step in which others decode; 0: what is left of MaxTokens
+	OwnPrefixes  bool  // cache blocks are shared within a tenant only: how soon an answer comes tells nobody what others have asked
 	NoPrefixes   bool  // compute every prompt whole: no cache block is shared or kept
 }
 
@@ -234,6 +235,9 @@ func (e *Engine) enter(s *Sequence, tenant, key string) {
 	// An adapter without a key may be changed in place, as training does.
 	s.shares = !e.o.NoPrefixes && (key != "" || s.adapter == nil)
 	s.root = rootKey(key)
+	if e.o.OwnPrefixes {
+		s.root = ownKey(s.root, tenant)
+	}
 	e.tenants.enter(s)
 }
 

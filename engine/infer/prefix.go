@@ -16,6 +16,9 @@ import (
 // rootKey begins the chains of an adapter, or of the base.
 func rootKey(adapter string) kv.Key { return sha256.Sum256([]byte(adapter)) }
 
+// ownKey begins the chains of one tenant.
+func ownKey(root kv.Key, tenant string) kv.Key { return sha256.Sum256(append(root[:], tenant...)) }
+
 // nextKey is the key of the block of those tokens after the one of key before.
 func nextKey(before kv.Key, ids []int32) kv.Key {
 	var b [len(before) + 4*kv.BlockSize]byte

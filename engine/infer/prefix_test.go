@@ -38,6 +38,10 @@ func TestPrefixesBelongToAnAdapter(t *testing.T) {
 	if _, err := e.Add(with(nil, "one"), nil); err == nil {
 		t.Error("the base with an adapter's key was accepted")
 	}
+	of := func(tenant string) Request { r := base; r.Tenant = tenant; return r }
+	if n := cachedOf(t, engine(t, m, Options{OwnPrefixes: true}), of("a"), of("b"), of("a"), of("")); !slices.Equal(n, []int{0, 0, 128, 0}) {
+		t.Errorf("cached %v among tenants that share nothing", n)
+	}
 	if n := cachedOf(t, engine(t, m, Options{NoPrefixes: true}), base, base); n[1] != 0 {
 		t.Errorf("%d tokens from a cache that keeps none", n[1])
 	}
