@@ -28,7 +28,7 @@ func (e *Engine) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 	emitter := remote.NewEmitter(ctx, emit)
 	err := remote.Each(ctx, len(reqs), e.o.Parallel, func(ctx context.Context, i int) error {
 		if reqs[i].PromptLogProbs {
-			if err := e.echo(ctx, in[i], &out[i]); err != nil {
+			if err := e.echo(ctx, in[i], &out[i], reqs[i].TopLogProbs); err != nil {
 				return err
 			}
 		}
@@ -68,7 +68,7 @@ func (e *Engine) stream(ctx context.Context, q *request, out *dlm.Completion, to
 
 // echo asks for the log-probabilities of a prompt: the legacy endpoint tells
 // them of a prompt that it repeats.
-func (e *Engine) echo(ctx context.Context, q *request, out *dlm.Completion) error {
+func (e *Engine) echo(ctx context.Context, q *request, out *dlm.Completion, top int) error {
 	r := *q
 	none := 0
 	r.Echo, r.MaxTokens, r.Stream, r.StreamOptions, r.MinTokens = true, &none, false, nil, 0
@@ -79,7 +79,6 @@ func (e *Engine) echo(ctx context.Context, q *request, out *dlm.Completion) erro
 	if len(c.Choices) != 1 || c.Usage == nil || c.Choices[0].LogProbs == nil {
 		return dlm.Faultf(dlm.FaultUnsupported, "prompt_logprobs", "%s: it repeats no prompt with its log-probabilities", e.o.Name)
 	}
-	top, _ := q.LogProbs.(int)
 	out.Prompt = c.Choices[0].LogProbs.tokens(top)
 	out.PromptTokens = c.Usage.Prompt
 	if len(out.Prompt) < out.PromptTokens {

