@@ -61,7 +61,7 @@ type Token struct {
 	Text    string  `json:"text"` // whole UTF-8 characters; may be empty until one is complete
 	LogProb float64 `json:"logprob"`
 
-	Bytes []byte        `json:"bytes,omitempty"` // what the token itself spells; with TopLogProbs or PromptLogProbs
+	Bytes []byte        `json:"bytes,omitempty"` // what the token itself spells, where the engine tells
 	Top   []Alternative `json:"top,omitempty"`   // the likeliest tokens at its place, likeliest first
 }
 
