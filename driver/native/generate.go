@@ -31,19 +31,13 @@ func (n *Native) Generate(ctx context.Context, reqs []dlm.GenerateRequest, emit 
 			return nil, requestError(len(reqs), i, err)
 		}
 	}
-	holds := false
-	for i, r := range reqs {
-		h, err := n.adapter(ctx, r.Adapter, holds)
-		if err != nil {
-			return nil, requestError(len(reqs), i, err)
-		}
-		if h != nil {
-			defer n.shelf.release(h)
-			in[i].Adapter, in[i].Key, holds = h.a, h.key, true
-		}
+	release, err := n.hold(ctx, len(reqs), func(i int) string { return reqs[i].Adapter }, func(i int, h *held) { in[i].Adapter, in[i].Key = h.a, h.key })
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	out := make([]dlm.Completion, len(reqs))
-	err := n.together(ctx, len(in), func(e *infer.Engine, c *call, i int) (*infer.Sequence, error) {
+	err = n.together(ctx, len(in), func(e *infer.Engine, c *call, i int) (*infer.Sequence, error) {
 		return e.Add(in[i], func(t infer.Token) { c.emit(i, t) })
 	}, func(e callEvent) {
 		out[e.i].Latency = e.at.Sub(start)
@@ -145,6 +139,28 @@ func token(t infer.Token) dlm.Token {
 	return out
 }
 
+// hold gets the adapters of a call's requests, to be given back together.
+func (n *Native) hold(ctx context.Context, count int, dir func(i int) string, give func(i int, h *held)) (release func(), err error) {
+	var got []*held
+	release = func() {
+		for _, h := range got {
+			n.shelf.release(h)
+		}
+	}
+	for i := range count {
+		h, err := n.adapter(ctx, dir(i), len(got) > 0)
+		if err != nil {
+			release()
+			return nil, requestError(count, i, err)
+		}
+		if h != nil {
+			got = append(got, h)
+			give(i, h)
+		}
+	}
+	return release, nil
+}
+
 // adapter returns the adapter in dir, to be given back to the shelf; nil for the
 // base itself. holds says that the call has got one already.
 func (n *Native) adapter(ctx context.Context, dir string, holds bool) (*held, error) {
@@ -210,17 +226,11 @@ func (n *Native) Score(ctx context.Context, reqs []dlm.ScoreRequest) ([]dlm.Scor
 		}
 		in[i] = infer.ScoreRequest{IDs: ids, From: from}
 	}
-	holds := false
-	for i, r := range reqs {
-		h, err := n.adapter(ctx, r.Adapter, holds)
-		if err != nil {
-			return nil, requestError(len(reqs), i, err)
-		}
-		if h != nil {
-			defer n.shelf.release(h)
-			in[i].Adapter, in[i].Key, holds = h.a, h.key, true
-		}
+	release, err := n.hold(ctx, len(reqs), func(i int) string { return reqs[i].Adapter }, func(i int, h *held) { in[i].Adapter, in[i].Key = h.a, h.key })
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	scores, err := n.score(ctx, in)
 	if err != nil {
 		return nil, err
