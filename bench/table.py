@@ -31,7 +31,7 @@ class Row:
 
     def wait(self, metric):
         """p50 and p99 of times, as medians over rounds."""
-        each = self.each(metric)
+        each = [r for r in self.each(metric) if r.get("count", 1)]  # none: no request ended in the window
         return " / ".join(f"{statistics.median(r[q] for r in each):.1f}" for q in ("p50", "p99")) if each else ""
 
     def memory(self):

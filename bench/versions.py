@@ -10,4 +10,4 @@ for line in open(sys.argv[1]):
         seen.setdefault(name, set()).add(v)
     if "build" in r:
         seen.setdefault("llama.cpp build", set()).add(r["build"])
-print("; ".join(f"{name} {' and '.join(sorted(v))}" for name, v in seen.items()) or "no peer ran")
+print("; ".join(f"{name} {' and '.join(sorted(v))}" for name, v in seen.items()) or "versions of peers not recorded")
