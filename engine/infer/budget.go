@@ -58,13 +58,13 @@ func (b *Budget) Observe(s StepInfo, took time.Duration) {
 	case b.row == 0:
 		b.row = max(t-b.base, 0) / prompts
 	default:
-		off := t / (b.base + b.row*prompts)
-		b.base, b.row = follow(b.base, b.base*off), follow(b.row, b.row*off)
+		off := t / (b.base + float64(b.row*prompts))
+		b.base, b.row = follow(b.base, float64(b.base*off)), follow(b.row, float64(b.row*off))
 	}
 	if b.row == 0 {
 		return
 	}
-	left := budgetSpare*b.target.Seconds() - b.base
+	left := float64(budgetSpare*b.target.Seconds()) - b.base
 	b.rows = min(max(int(left/b.row), budgetLeast), b.most)
 }
 
@@ -74,7 +74,7 @@ func follow(estimate, measured float64) float64 {
 	case estimate == 0:
 		return measured
 	case measured > estimate:
-		return estimate + budgetRise*(measured-estimate)
+		return estimate + float64(budgetRise*(measured-estimate))
 	}
-	return estimate + budgetFall*(measured-estimate)
+	return estimate + float64(budgetFall*(measured-estimate))
 }

@@ -108,7 +108,7 @@ func (e *Engine) pays(rows int, expect, chance float64) bool {
 }
 
 // next is the chance that one more guess than granted is right.
-func (g *guesser) next() float64 { return g.chance * g.hit[g.source] }
+func (g *guesser) next() float64 { return float64(g.chance * g.hit[g.source]) }
 
 // foresee makes at most n guesses. The token after the last guess is picked too, so
 // there are none for the completion's last.
@@ -200,10 +200,10 @@ func (e *Engine) settle(s *Sequence, n int) {
 func (g *guesser) learn(right, of int) {
 	h := &g.hit[g.source]
 	for range right {
-		*h += learnRate * (1 - *h)
+		*h += float64(learnRate * (1 - *h))
 	}
 	if right < of {
-		*h -= learnRate * *h
+		*h -= float64(learnRate * *h)
 	}
 }
 
@@ -211,7 +211,7 @@ func (g *guesser) learn(right, of int) {
 func (g *guesser) creep() {
 	for i := range g.hit {
 		if g.granted == 0 || source(i) != g.source {
-			g.hit[i] += driftRate * (startHit[i] - g.hit[i])
+			g.hit[i] += float64(driftRate * (startHit[i] - g.hit[i]))
 		}
 	}
 }
